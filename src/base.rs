@@ -1,0 +1,7 @@
+//! Ground that knows nothing of telemetry: time, units, secrets, waiting, TLS.
+
+pub mod backoff;
+pub mod clock;
+pub mod secret;
+pub mod stop;
+pub mod units;

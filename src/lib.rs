@@ -1,0 +1,10 @@
+//! Plimsoll: one small program per server that shows what the box is doing and ships it.
+//!
+//! The folder list is the way of the data: `tail`, `collect` bring telemetry, `pipeline` takes it in one
+//! plain call, `spool` keeps it until it is delivered, `export` delivers it, `status`, `control`, `web` and
+//! `cli` show it. Imports point one way; `tests/layers.rs` holds the order.
+
+pub mod base;
+pub mod collect;
+pub mod signal;
+pub mod status;
