@@ -6,5 +6,12 @@
 
 pub mod base;
 pub mod collect;
+pub mod config;
+pub mod export;
+pub mod pipeline;
 pub mod signal;
+pub mod spool;
 pub mod status;
+pub mod store;
+pub mod tail;
+pub mod web;
