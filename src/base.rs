@@ -2,7 +2,9 @@
 
 pub mod backoff;
 pub mod certs;
+pub mod check;
 pub mod clock;
+pub mod fault;
 pub mod secret;
 pub mod stop;
 pub mod switch;

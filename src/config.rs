@@ -7,11 +7,24 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::base::check;
+use crate::base::fault::Fault;
 use crate::base::switch::Switch;
 use crate::base::units::Size;
 use crate::{collect, export, spool, store, tail, web};
 
 pub mod alerts;
+mod hide;
+mod load;
+mod outline;
+mod problem;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod translate;
+
+pub use load::{DEFAULT_PATH, load, parse};
+pub use problem::{ConfigErrors, Problem};
 
 /// The whole file. Every key is optional.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -67,6 +80,33 @@ impl Default for Config {
             listen: Switch::default(),
             own: Own::default(),
         }
+    }
+}
+
+impl Config {
+    /// What is wrong beyond the shape, below the keys of the whole file.
+    fn faults(&self) -> Vec<Fault> {
+        let mut out = Vec::new();
+        for (key, text) in [("service", &self.service), ("environment", &self.environment)] {
+            out.extend(text.as_deref().and_then(|text| check::name(key, text)));
+        }
+        out.extend(self.state.as_deref().and_then(|path| check::path("state", path)));
+        if !(Size(20 << 20)..=Size(4 << 30)).contains(&self.memory) {
+            out.push(Fault::new("memory", format!("{} is no budget to work in", self.memory), "from 20MiB to 4GiB"));
+        }
+        let mut part = |name: &str, faults: Vec<Fault>| out.extend(faults.into_iter().map(|fault| fault.below(name)));
+        part("host", self.host.on().map(collect::config::Host::faults).unwrap_or_default());
+        part("logs", self.logs.on().map(tail::config::Config::faults).unwrap_or_default());
+        part("collect", self.collect.on().map(collect::config::Config::faults).unwrap_or_default());
+        part("destinations", export::config::faults(&self.destinations));
+        part("alerts", self.alerts.on().map(alerts::Alerts::faults).unwrap_or_default());
+        part("store", self.store.on().map(store::config::Config::faults).unwrap_or_default());
+        part("spool", self.spool.faults());
+        part("listen", self.listen.on().map(web::config::Config::faults).unwrap_or_default());
+        if let Some(otlp) = &self.own.otlp_grpc {
+            out.extend(check::address("self.otlp_grpc.endpoint", &otlp.endpoint, check::Path::Forbidden));
+        }
+        out
     }
 }
 

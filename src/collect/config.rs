@@ -8,9 +8,10 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::base::certs::Tls;
+use crate::base::check;
+use crate::base::fault::Fault;
 use crate::base::secret::Secret;
 use crate::base::switch::Switch;
-
 use crate::base::units::Dur;
 
 /// `host:` the box itself.
@@ -47,6 +48,38 @@ pub struct Config {
     pub nats: Option<Switch<Vec<Nats>>>,
     /// Anything that speaks Prometheus' text format.
     pub scrape: Option<Switch<Vec<Scrape>>>,
+}
+
+impl Host {
+    /// What is wrong beyond the shape.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        check::between("interval", self.interval, Duration::from_secs(1), Duration::from_secs(3600))
+            .into_iter()
+            .collect()
+    }
+}
+
+impl Config {
+    /// What is wrong beyond the shape. Entries are read strictly already, though no collector is there to take them.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        [
+            ("postgres", named(&self.postgres)),
+            ("redis", named(&self.redis)),
+            ("pgbouncer", named(&self.pgbouncer)),
+            ("mysql", named(&self.mysql)),
+            ("rabbitmq", named(&self.rabbitmq)),
+            ("nats", named(&self.nats)),
+            ("scrape", named(&self.scrape)),
+        ]
+        .into_iter()
+        .filter(|(_, named)| *named)
+        .map(|(kind, _)| Fault::new(kind, format!("collect.{kind}: not in this version"), "take the key away"))
+        .collect()
+    }
+}
+
+fn named<T>(entries: &Option<Switch<Vec<T>>>) -> bool {
+    entries.as_ref().and_then(Switch::on).is_some_and(|entries| !entries.is_empty())
 }
 
 /// One entry of `collect.postgres`.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::base::check;
+use crate::base::fault::Fault;
 use crate::base::secret::Secret;
 use crate::base::units::Dur;
 
@@ -78,4 +80,19 @@ pub struct Pagerduty {
 pub struct Webhook {
     /// Where alerts are posted. Required.
     pub url: String,
+}
+
+impl Alerts {
+    /// What is wrong beyond the shape. Rules and notifications are read strictly already, though nothing runs them yet.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let mut out = Vec::new();
+        if self.rules != Self::default().rules {
+            out.push(Fault::new("rules", "alerts.rules: not in this version", "take the key away"));
+        }
+        if !self.notify.is_empty() {
+            out.push(Fault::new("notify", "alerts.notify: not in this version", "take the key away"));
+        }
+        out.extend(check::between("interval", self.interval, Duration::from_secs(1), Duration::from_secs(3600)));
+        out
+    }
 }

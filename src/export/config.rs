@@ -9,8 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::base::certs::Tls;
+use crate::base::check::{self, Path};
+use crate::base::fault::{Fault, join, step};
 use crate::base::secret::Secret;
-
 use crate::base::units::Dur;
 use crate::signal::frame::Signal;
 
@@ -102,6 +103,100 @@ pub enum WhenFull {
     Block,
     /// The oldest undelivered frame of this destination goes, counted.
     DropOldest,
+}
+
+/// What is wrong beyond the shape.
+pub(crate) fn faults(destinations: &Config) -> Vec<Fault> {
+    let mut out = Vec::new();
+    for (name, destination) in destinations {
+        let key = step(name);
+        // The name becomes a file's in the spool.
+        let good = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+        if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+            out.push(Fault::new(&key, "no name for a destination", "up to 64 letters, digits, `_` and `-`"));
+        }
+        let (kind, path) = match destination {
+            Destination::OtlpHttp(_) => ("otlp_http", Path::Allowed),
+            Destination::OtlpGrpc(_) => ("otlp_grpc", Path::Forbidden),
+        };
+        let key = join(&key, kind);
+        out.extend(destination.otlp().faults(path).into_iter().map(|fault| fault.below(&key)));
+    }
+    out
+}
+
+impl Otlp {
+    fn faults(&self, path: Path) -> Vec<Fault> {
+        let mut out = Vec::new();
+        out.extend(check::address("endpoint", &self.endpoint, path).or_else(|| self.signal_path()));
+        if self.signals.is_empty() {
+            out.push(Fault::new(
+                "signals",
+                "nothing would be sent there",
+                "some of logs, metrics, traces; or leave the key out",
+            ));
+        }
+        for (number, signal) in self.signals.iter().enumerate() {
+            if self.signals[..number].contains(signal) {
+                let what = format!("`{}` stands here twice", signal.name());
+                out.push(Fault::new(format!("signals[{number}]"), what, "take one of them away"));
+            }
+        }
+        out.extend(self.headers.iter().flat_map(|(name, value)| self.header_faults(name, value)));
+        out.extend(self.login_faults());
+        out.extend(check::between("timeout", self.timeout, Duration::from_secs(1), Duration::from_secs(300)));
+        out.extend(check::tls("tls", &self.tls));
+        if self.tls != Tls::default() && self.endpoint.starts_with("http://") {
+            out.push(Fault::new("tls", "certificates for an address without TLS", "make the endpoint https://"));
+        }
+        out
+    }
+
+    fn signal_path(&self) -> Option<Fault> {
+        let end = ["/v1/logs", "/v1/metrics", "/v1/traces"]
+            .into_iter()
+            .find(|end| self.endpoint.trim_end_matches('/').ends_with(end))?;
+        Some(Fault::new("endpoint", format!("`{end}` is added to the address by itself"), "leave it out"))
+    }
+
+    fn header_faults(&self, name: &str, value: &HeaderValue) -> Vec<Fault> {
+        let key = join("headers", &step(name));
+        let mut out = Vec::new();
+        let lower = name.to_lowercase();
+        if name.parse::<http::HeaderName>().is_err() {
+            out.push(Fault::new(&key, "no header's name", "letters, digits and `-`"));
+        } else if lower.starts_with("content-")
+            || matches!(lower.as_str(), "host" | "te" | "connection" | "transfer-encoding")
+        {
+            out.push(Fault::new(&key, "this header belongs to the request itself", "take the key away"));
+        } else if lower == "authorization" && (self.token.is_some() || self.password.is_some()) {
+            out.push(Fault::new(&key, "a second Authorization beside `token` or `password`", "take one of them away"));
+        }
+        match value {
+            HeaderValue::Plain(text) if http::HeaderValue::from_str(text).is_err() => {
+                out.push(Fault::new(&key, "a header's value has no control characters", "one line of text"));
+            }
+            HeaderValue::Plain(_) => {}
+            HeaderValue::Secret(secret) => out.extend(check::secret(&key, secret)),
+        }
+        out
+    }
+
+    fn login_faults(&self) -> Vec<Fault> {
+        let mut out = Vec::new();
+        for (key, secret) in [("token", &self.token), ("password", &self.password)] {
+            out.extend(secret.as_ref().and_then(|secret| check::secret(key, secret)));
+        }
+        match (&self.username, &self.password) {
+            (Some(_), None) => out.push(Fault::new("username", "a user without a password", "name `password` too")),
+            (None, Some(_)) => out.push(Fault::new("password", "a password without a user", "name `username` too")),
+            (Some(_), Some(_)) if self.token.is_some() => {
+                out.push(Fault::new("token", "both a token and a password", "take one of them away"));
+            }
+            _ => {}
+        }
+        out
+    }
 }
 
 /// Value of a header: in plain sight, or a secret.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::base::check;
+use crate::base::fault::Fault;
 use crate::base::units::{Dur, Size};
 
 /// `spool:`.
@@ -21,5 +23,15 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { size: Size(1 << 30), fsync: Dur(Duration::from_secs(1)) }
+    }
+}
+
+impl Config {
+    /// What is wrong beyond the shape.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        check::size("size", self.size, Size(16 << 20), Size(1 << 40))
+            .into_iter()
+            .chain(check::between("fsync", self.fsync, Duration::from_millis(10), Duration::from_secs(60)))
+            .collect()
     }
 }

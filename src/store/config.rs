@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::base::check;
+use crate::base::fault::{Fault, join};
 use crate::base::units::{Dur, Size};
 
 /// `store:`.
@@ -50,3 +52,19 @@ impl Default for Logs {
 }
 
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+impl Config {
+    /// What is wrong beyond the shape.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        let bounds =
+            [("metrics", self.metrics.retention, self.metrics.size), ("logs", self.logs.retention, self.logs.size)];
+        let mut out = Vec::new();
+        for (key, retention, size) in bounds {
+            out.extend(check::between(&join(key, "retention"), retention, Duration::from_secs(3600), DECADE));
+            out.extend(check::size(&join(key, "size"), size, Size(16 << 20), Size(1 << 40)));
+        }
+        out
+    }
+}
+
+const DECADE: Duration = Duration::from_secs(3650 * 86_400);

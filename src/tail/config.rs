@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::base::check;
+use crate::base::fault::{Fault, join, step};
 use crate::base::switch::Switch;
 use crate::base::units::{Dur, Size};
 use crate::pipeline::config::{LogMetric, Redact};
@@ -139,4 +141,87 @@ impl Default for Journald {
     fn default() -> Self {
         Self { units: Vec::new(), exclude: Vec::new(), format: Format::Auto, redact: Vec::new(), metrics: Vec::new() }
     }
+}
+
+impl Config {
+    /// What is wrong beyond the shape.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        let mut out = Vec::new();
+        for (number, file) in self.files.iter().enumerate() {
+            let key = format!("files[{number}]");
+            out.extend(file.faults().into_iter().map(|fault| fault.below(&key)));
+            let same = |other: &File| other.path == file.path && other.exclude == file.exclude;
+            if let Some(first) = self.files[..number].iter().position(same) {
+                let what = format!("the files of entry {} again: this entry would never get one", first + 1);
+                out.push(Fault::new(join(&key, "path"), what, "make one entry of both"));
+            }
+        }
+        let journal = self.journald.as_ref().and_then(Switch::on).map(Journald::faults).unwrap_or_default();
+        out.extend(journal.into_iter().map(|fault| fault.below("journald")));
+        out
+    }
+}
+
+impl File {
+    fn faults(&self) -> Vec<Fault> {
+        let mut out = Vec::new();
+        out.extend(match self.path.as_str() {
+            "" => {
+                Some(Fault::new("path", "`path` is missing or empty", "an absolute path or glob: /srv/shop/log/*.json"))
+            }
+            path => check::path("path", path.as_ref()).or_else(|| check::glob("path", path)),
+        });
+        out.extend(self.service.as_deref().and_then(|name| check::name("service", name)));
+        out.extend(self.multiline.iter().flat_map(Multiline::faults).map(|fault| fault.below("multiline")));
+        out.extend(globs("exclude", &self.exclude));
+        out.extend(treatment(&self.redact, &self.metrics));
+        out.extend(check::size("max_line", self.max_line, Size(1 << 10), Size(1 << 20)));
+        for (name, value) in &self.attributes {
+            let key = join("attributes", &step(name));
+            if name.is_empty() {
+                out.push(Fault::new(&key, "this attribute has no name", "such as `team: checkout`"));
+            } else if name == "service.name" {
+                out.push(Fault::new(&key, "`service.name` has a key of its own", "use `service`"));
+            }
+            out.extend(check::name(&key, value));
+        }
+        out
+    }
+}
+
+impl Multiline {
+    fn faults(&self) -> Vec<Fault> {
+        let mut out = Vec::new();
+        out.extend(check::regex("start", &self.start));
+        if !(2..=10_000).contains(&self.max_lines) {
+            out.push(Fault::new("max_lines", format!("{} lines are no record", self.max_lines), "from 2 to 10000"));
+        }
+        out.extend(check::size("max_bytes", self.max_bytes, Size(1 << 10), Size(1 << 20)));
+        out.extend(check::between("timeout", self.timeout, Duration::from_millis(10), Duration::from_secs(60)));
+        out
+    }
+}
+
+impl Journald {
+    fn faults(&self) -> Vec<Fault> {
+        let mut out = globs("units", &self.units);
+        out.extend(globs("exclude", &self.exclude));
+        out.extend(treatment(&self.redact, &self.metrics));
+        out
+    }
+}
+
+fn globs(key: &str, patterns: &[String]) -> Vec<Fault> {
+    let each = patterns.iter().enumerate();
+    each.filter_map(|(number, pattern)| check::glob(&format!("{key}[{number}]"), pattern)).collect()
+}
+
+fn treatment(redact: &[Redact], metrics: &[LogMetric]) -> Vec<Fault> {
+    let below = |key: &str, number: usize, faults: Vec<Fault>| -> Vec<Fault> {
+        let key = format!("{key}[{number}]");
+        faults.into_iter().map(|fault| fault.below(&key)).collect()
+    };
+    let redact = redact.iter().enumerate().flat_map(|(number, item)| below("redact", number, item.faults()));
+    let metrics = metrics.iter().enumerate().flat_map(|(number, item)| below("metrics", number, item.faults()));
+    redact.chain(metrics).collect()
 }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
+use crate::base::fault::Fault;
 use crate::base::switch::Switch;
 
 /// `listen:`. Only loopback addresses: nothing here has TLS and a token yet.
@@ -26,4 +27,29 @@ impl Default for Config {
 
 fn loopback(port: u16) -> Switch<SocketAddr> {
     Switch::On(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+impl Config {
+    /// What is wrong beyond the shape.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        let mut out = Vec::new();
+        let mut seen: Vec<(&str, SocketAddr)> = Vec::new();
+        for (key, listener) in [("http", &self.http), ("otlp_grpc", &self.otlp_grpc), ("otlp_http", &self.otlp_http)] {
+            let Some(&address) = listener.on() else { continue };
+            if !address.ip().is_loopback() {
+                out.push(Fault::new(
+                    key,
+                    format!("{address} can be reached from outside, and there is neither TLS nor a token here yet"),
+                    format!("listen on 127.0.0.1:{} and put a proxy with TLS before it", address.port()),
+                ));
+            }
+            match seen.iter().find(|(_, other)| *other == address && address.port() != 0) {
+                Some((other, _)) => {
+                    out.push(Fault::new(key, format!("{address} is that of `{other}` already"), "take another port"));
+                }
+                None => seen.push((key, address)),
+            }
+        }
+        out
+    }
 }

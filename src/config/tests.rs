@@ -1,0 +1,1 @@
+//! Bad configs, each with the place and words of its error.
