@@ -13,6 +13,9 @@ use super::translate::translate;
 /// Where the config lies when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/plimsoll/plimsoll.yaml";
 
+/// More are counted, not shown: nobody reads them, and a hostile file has thousands.
+const MAX_SHOWN: usize = 100;
+
 /// A config is written by hand; what is larger is no config.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -34,18 +37,22 @@ pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
 /// Reads and checks the text of a config; `file` is only its name in errors.
 pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigErrors> {
     let outline = Outline::new(text);
-    let config = serde_saphyr::from_str_with_options::<Config>(text, limits())
-        .map_err(|error| ConfigErrors { file: file.into(), problems: vec![translate(&error, text, &outline)] })?;
-    let mut problems: Vec<Problem> = config
-        .faults()
-        .into_iter()
-        .map(|fault| Problem::new(text, outline.place(&fault.key), &fault.what, &fault.mend))
-        .collect();
-    if problems.is_empty() {
+    let config = serde_saphyr::from_str_with_options::<Config>(text, limits()).map_err(|error| ConfigErrors {
+        file: file.into(),
+        problems: vec![translate(&error, text, &outline)],
+        more: 0,
+    })?;
+    let mut faults: Vec<_> = config.faults().into_iter().map(|fault| (outline.place(&fault.key), fault)).collect();
+    if faults.is_empty() {
         return Ok(config);
     }
-    problems.sort_by_key(|problem| problem.at);
-    Err(ConfigErrors { file: file.into(), problems })
+    faults.sort_by_key(|(place, _)| (place.line, place.column));
+    let shown = faults.iter().take(MAX_SHOWN);
+    Err(ConfigErrors {
+        file: file.into(),
+        problems: shown.map(|(place, fault)| Problem::new(text, *place, &fault.what, &fault.mend)).collect(),
+        more: faults.len().saturating_sub(MAX_SHOWN),
+    })
 }
 
 /// Far above what a person writes, far below what hurts.
@@ -115,6 +122,6 @@ fn utf8(file: &Path, bytes: Vec<u8>) -> Result<String, ConfigErrors> {
         let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
         let place = Place { line, column, length: 1 };
         let problem = Problem::new(&text, place, "this is not UTF-8", "save the file as UTF-8");
-        ConfigErrors { file: file.into(), problems: vec![problem] }
+        ConfigErrors { file: file.into(), problems: vec![problem], more: 0 }
     })
 }

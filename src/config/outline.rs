@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{Event, Parser, Span};
+use serde_saphyr::granit_parser::{Event, Parser, Span, options};
 
 use crate::base::fault::{join, step};
 
@@ -15,6 +15,19 @@ pub(super) struct Place {
     pub(super) column: usize,
     /// Characters that the caret underlines; at least 1.
     pub(super) length: usize,
+}
+
+impl Place {
+    /// Whether both start at one character.
+    pub(super) fn starts_with(self, other: Self) -> bool {
+        self.line == other.line && self.column == other.column
+    }
+
+    /// The characters of `text` that stand here.
+    pub(super) fn text(self, text: &str) -> String {
+        let line = text.lines().nth(self.line - 1).unwrap_or_default();
+        line.chars().skip(self.column - 1).take(self.length).collect()
+    }
 }
 
 /// One key with its value, or one item of a list.
@@ -47,12 +60,14 @@ pub(super) struct Outline {
 /// Beyond these, errors point at the nearest key that is known: no config of a person comes near.
 const MAX_NODES: usize = 20_000;
 const MAX_KEY: usize = 256;
+const MAX_DEPTH: usize = 32;
 
 impl Outline {
     /// Reads as far as the text is YAML.
     pub(super) fn new(text: &str) -> Self {
         let mut walk = Walk { outline: Self::default(), open: Vec::new() };
-        for item in Parser::new_from_str(text) {
+        let limits = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
+        for item in Parser::new_from_str_with_options(text, limits) {
             let Ok((event, span)) = item else { break };
             match event {
                 Event::Scalar(value, ..) => walk.node(&span, Some(&value), None),
@@ -91,6 +106,11 @@ impl Outline {
         let here = |place: Place| place.line == line && place.column == column;
         // The last one: a map's first key starts where the map does.
         self.nodes.iter().rev().find(|node| here(node.value_at) || node.key_at.is_some_and(here))
+    }
+
+    /// The last node whose value starts before this place.
+    pub(super) fn before(&self, line: usize, column: usize) -> Option<&Node> {
+        self.nodes.iter().rev().find(|node| (node.value_at.line, node.value_at.column) < (line, column))
     }
 }
 

@@ -11,8 +11,10 @@ use super::outline::Place;
 pub struct ConfigErrors {
     /// The file.
     pub file: PathBuf,
-    /// At least one.
+    /// At least one, at most 100.
     pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub more: usize,
 }
 
 /// One thing that is wrong. Text from the file is in it, but no secret and no control character.
@@ -36,8 +38,6 @@ struct Shown {
     carets: usize,
 }
 
-/// More are counted, not shown: nobody reads them, and a hostile file has thousands.
-const MAX_SHOWN: usize = 50;
 const MAX_LINE: usize = 200;
 const MAX_MESSAGE: usize = 600;
 
@@ -45,7 +45,7 @@ impl ConfigErrors {
     /// One error about the file as a whole.
     pub(super) fn whole(file: &Path, message: &str, help: &str) -> Self {
         let problem = Problem { at: None, message: cut(message), help: cut(help), shown: None };
-        Self { file: file.into(), problems: vec![problem] }
+        Self { file: file.into(), problems: vec![problem], more: 0 }
     }
 }
 
@@ -67,7 +67,10 @@ impl Problem {
 
 /// The line without secrets, at most [`MAX_LINE`] characters of it, around the caret.
 fn show(lines: &[&str], place: Place) -> Shown {
-    let line: Vec<char> = hide::secrets(lines, place.line - 1).chars().map(visible).collect();
+    let text = hide::secrets(lines, place.line - 1);
+    // The length of a secret is nobody's business either.
+    let length = if text == lines[place.line - 1] { place.length } else { 1 };
+    let line: Vec<char> = text.chars().map(visible).collect();
     let caret = (place.column - 1).min(line.len());
     let start = if caret < MAX_LINE - 20 { 0 } else { caret.saturating_sub(MAX_LINE / 2) };
     let end = line.len().min(start + MAX_LINE);
@@ -79,7 +82,7 @@ fn show(lines: &[&str], place: Place) -> Shown {
         shown.push('…');
     }
     let room = end.saturating_sub(caret).max(1);
-    Shown { line: shown, before: caret - start + usize::from(start > 0), carets: place.length.clamp(1, room) }
+    Shown { line: shown, before: caret - start + usize::from(start > 0), carets: length.clamp(1, room) }
 }
 
 /// What would move the cursor, colour the terminal or hide is shown as a character of its own, one for one so that
@@ -109,13 +112,13 @@ fn cut(text: &str) -> String {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file: String = self.file.display().to_string().chars().map(visible).collect();
-        for (number, problem) in self.problems.iter().take(MAX_SHOWN).enumerate() {
+        for (number, problem) in self.problems.iter().enumerate() {
             if number > 0 {
                 out.write_char('\n')?;
             }
             problem.write(&file, out)?;
         }
-        match self.problems.len().saturating_sub(MAX_SHOWN) {
+        match self.more {
             0 => Ok(()),
             more => write!(out, "\n{file}: and {more} more"),
         }

@@ -45,7 +45,11 @@ impl Config {
             }
             match seen.iter().find(|(_, other)| *other == address && address.port() != 0) {
                 Some((other, _)) => {
-                    out.push(Fault::new(key, format!("{address} is that of `{other}` already"), "take another port"));
+                    out.push(Fault::new(
+                        key,
+                        format!("`{key}` and `{other}` both listen on {address}"),
+                        "give one of them another port, or `off`",
+                    ));
                 }
                 None => seen.push((key, address)),
             }
