@@ -37,11 +37,10 @@ pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
 /// Reads and checks the text of a config; `file` is only its name in errors.
 pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigErrors> {
     let outline = Outline::new(text);
-    let config = serde_saphyr::from_str_with_options::<Config>(text, limits()).map_err(|error| ConfigErrors {
-        file: file.into(),
-        problems: vec![translate(&error, text, &outline)],
-        more: 0,
-    })?;
+    let config =
+        serde_saphyr::from_str_with_options::<Option<Config>>(text, limits()).map(Option::unwrap_or_default).map_err(
+            |error| ConfigErrors { file: file.into(), problems: vec![translate(&error, text, &outline)], more: 0 },
+        )?;
     let mut faults: Vec<_> = config.faults().into_iter().map(|fault| (outline.place(&fault.key), fault)).collect();
     if faults.is_empty() {
         return Ok(config);

@@ -48,8 +48,8 @@ fn faults_of_log_files_are_told_at_their_key() {
             ("      metrics:\n        - name: a\n", 5, 11, &["what is measured is missing", "`histogram`, `sum`"]),
             ("      metrics: [ { name: 1x, sum: a } ]\n", 4, 26, &["is no metric's name"]),
             ("      metrics: [ { name: x, sum: a, gauge: b } ]\n", 4, 44, &["a second kind"]),
-            ("      metrics: [ { name: x, sum: a, buckets: [1] } ]\n", 4, 41, &["only a histogram has buckets"]),
-            ("      metrics: [ { name: x, histogram: a, buckets: [2, 1] } ]\n", 4, 47, &["do not rise"]),
+            ("      metrics: [ { name: x, sum: a, buckets: [1] } ]\n", 4, 37, &["only a histogram has buckets"]),
+            ("      metrics: [ { name: x, histogram: a, buckets: [2, 1] } ]\n", 4, 43, &["do not rise"]),
             ("      metrics: [ { name: x, sum: a, by: [b, b] } ]\n", 4, 45, &["stands here twice"]),
         ],
     );
