@@ -24,6 +24,7 @@ mod tests;
 mod translate;
 
 pub use load::{DEFAULT_PATH, load, parse};
+pub(crate) use problem::visible;
 pub use problem::{ConfigErrors, Problem};
 
 /// The whole file. Every key is optional.

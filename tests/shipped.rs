@@ -13,7 +13,7 @@ const EXAMPLE: &str = include_str!("../packaging/plimsoll.example.yaml");
 fn paragraphs() -> Vec<(bool, String)> {
     let settings = |paragraph: &str| -> String {
         let lines = paragraph.lines().filter(|line| !line.starts_with("##"));
-        lines.map(|line| format!("{}\n", line.strip_prefix('#').expect("every line is a comment"))).collect()
+        lines.map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect()
     };
     EXAMPLE.split("\n\n").map(|paragraph| (paragraph.starts_with("## Example"), settings(paragraph))).collect()
 }

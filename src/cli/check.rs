@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::base::switch::Switch;
-use crate::config::{Config, ConfigErrors, DEFAULT_PATH, load};
+use crate::config::{Config, ConfigErrors, DEFAULT_PATH, load, visible};
 
 /// Check the config: each error with its line, what is wrong and what would be right
 #[derive(Debug, clap::Args)]
@@ -47,12 +47,12 @@ fn tell(mut out: impl Write, text: &str) -> io::Result<()> {
 
 fn fine(file: &Path, config: &Config) -> String {
     let state = if file.exists() { "fine" } else { "not there, so the defaults hold: fine" };
-    format!(
-        "{}: {state}\n  sources       {}\n  destinations  {}\n",
-        file.display(),
-        sources(config),
-        destinations(config)
-    )
+    let lines = [
+        format!("{}: {state}", file.display()),
+        format!("  sources       {}", sources(config)),
+        format!("  destinations  {}", destinations(config)),
+    ];
+    lines.map(|line| line.chars().map(visible).chain(['\n']).collect::<String>()).concat()
 }
 
 fn sources(config: &Config) -> String {
@@ -124,6 +124,19 @@ destinations: { loki: { otlp_http: { endpoint: 'http://loki:3100/otlp', signals:
             &Config { discover: false, host: Switch::Off, ..Config::default() },
         );
         assert!(bare.contains("not there, so the defaults hold") && bare.contains("nothing is watched"), "{bare}");
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_the_config_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plimsoll.yaml");
+        let code = |text: &str, json: bool| {
+            std::fs::write(&path, text).unwrap();
+            format!("{:?}", run(&Args { config: Some(path.clone()), json }))
+        };
+        let (fine, not) = (format!("{:?}", ExitCode::SUCCESS), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!((code("host: off\n", false), code("host: off\n", true)), (fine.clone(), fine));
+        assert_eq!((code("hots: off\n", false), code("hots: off\n", true)), (not.clone(), not));
     }
 
     #[test]

@@ -1,16 +1,28 @@
-//! Keeps secrets out of the lines that errors show, also of lines that are not even YAML.
+//! Keeps secrets out of the lines that errors show.
 //!
-//! It works on the text alone, and hides too much rather than too little: the rest of the line behind a key that
-//! sounds like a secret, unless a map follows that names the secret's place.
+//! Where the text is YAML the outline knows the secrets. This works on the text alone, for lines that are none, and
+//! hides too much rather than too little: the rest of the line behind a key that sounds like a secret, unless a map
+//! follows that names the secret's place.
 
-/// The line with secrets replaced by `(hidden)`; what stands before them keeps its columns.
-pub(super) fn secrets(lines: &[&str], at: usize) -> String {
+/// Names the place of a secret; is none itself.
+pub(super) const PLACES: [&str; 3] = ["file", "credential", "env"];
+
+/// Whether the setting of this key (`destinations.loki.otlp_http.token`) is a secret, or may be one as any header may.
+pub(super) fn is_secret_setting(key: &str) -> bool {
+    let (above, name) = key.rsplit_once('.').unwrap_or(("", key));
+    !PLACES.contains(&name) && (is_secret(name) || above.ends_with(".headers"))
+}
+
+/// The line with secrets replaced by `(hidden)`; what stands before them keeps its columns. `known`: the characters
+/// before a secret that the outline knows of.
+pub(super) fn secrets(lines: &[&str], at: usize, known: Option<usize>) -> String {
     let line = lines[at];
+    let known = known.map(|columns| line.char_indices().nth(columns).map_or(line.len(), |(at, _)| at));
     let mut cut = secret_value(line).into_iter().chain(password_in_address(line)).min();
     if let Some(parent) = parents(lines, at).find(|parent| is_secret(parent) || *parent == "headers") {
         cut = cut.into_iter().chain(value_below(line, parent)).min();
     }
-    match cut {
+    match cut.into_iter().chain(known).min() {
         Some(at) => format!("{}(hidden)", &line[..at]),
         None => line.into(),
     }
@@ -68,7 +80,7 @@ fn value_below(line: &str, parent: &str) -> Option<usize> {
         return (start < line.len()).then_some(start);
     };
     let name = key_before(line, colon);
-    let place = ["file", "credential", "env", "url"].contains(&name);
+    let place = PLACES.contains(&name) || name == "url";
     let value = colon + 1 + spaces(&line[colon + 1..]);
     let shown = place || value >= line.len() || (parent == "headers" && line[value..].starts_with('{'));
     (!shown).then_some(value)
@@ -107,7 +119,7 @@ mod tests {
     use super::*;
 
     fn hidden(text: &str, at: usize) -> String {
-        secrets(&text.lines().collect::<Vec<_>>(), at)
+        secrets(&text.lines().collect::<Vec<_>>(), at, None)
     }
 
     #[test]

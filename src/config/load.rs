@@ -49,7 +49,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigErrors> {
     let shown = faults.iter().take(MAX_SHOWN);
     Err(ConfigErrors {
         file: file.into(),
-        problems: shown.map(|(place, fault)| Problem::new(text, *place, &fault.what, &fault.mend)).collect(),
+        problems: shown.map(|(place, fault)| Problem::new(text, &outline, *place, &fault.what, &fault.mend)).collect(),
         more: faults.len().saturating_sub(MAX_SHOWN),
     })
 }
@@ -120,7 +120,7 @@ fn utf8(file: &Path, bytes: Vec<u8>) -> Result<String, ConfigErrors> {
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
         let place = Place { line, column, length: 1 };
-        let problem = Problem::new(&text, place, "this is not UTF-8", "save the file as UTF-8");
+        let problem = Problem::new(&text, &Outline::new(&text), place, "this is not UTF-8", "save the file as UTF-8");
         ConfigErrors { file: file.into(), problems: vec![problem], more: 0 }
     })
 }

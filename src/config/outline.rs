@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use serde_saphyr::granit_parser::{Event, Parser, Span, options};
 
+use super::hide;
 use crate::base::fault::{join, step};
 
 /// A place in the text; line and column count from 1, in characters.
@@ -41,6 +42,8 @@ pub(super) struct Node {
     pub(super) value_at: Place,
     /// Whether the value is a single text, and no list or map.
     pub(super) scalar: bool,
+    /// The last line of a single text.
+    last_line: usize,
 }
 
 impl Node {
@@ -108,6 +111,13 @@ impl Outline {
         self.nodes.iter().rev().find(|node| here(node.value_at) || node.key_at.is_some_and(here))
     }
 
+    /// The columns before the first secret of a line, when it has one.
+    pub(super) fn before_secret(&self, line: usize) -> Option<usize> {
+        let secrets = self.nodes.iter().filter(|node| node.scalar && hide::is_secret_setting(&node.key));
+        let here = secrets.filter(|node| (node.value_at.line..=node.last_line).contains(&line));
+        here.map(|node| if node.value_at.line == line { node.value_at.column - 1 } else { 0 }).min()
+    }
+
     /// The last node whose value starts before this place.
     pub(super) fn before(&self, line: usize, column: usize) -> Option<&Node> {
         self.nodes.iter().rev().find(|node| (node.value_at.line, node.value_at.column) < (line, column))
@@ -166,7 +176,8 @@ impl Walk {
         };
         let key = join(&parent.key, &name);
         let key = if key.len() > MAX_KEY { "?".into() } else { key };
-        let node = Node { key: key.clone(), key_at, value_at: place, scalar: scalar.is_some() };
+        let node =
+            Node { key: key.clone(), key_at, value_at: place, scalar: scalar.is_some(), last_line: span.end.line() };
         self.outline.index.insert(key.clone(), self.outline.nodes.len());
         self.outline.nodes.push(node);
         match opens {

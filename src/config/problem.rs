@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::hide;
-use super::outline::Place;
+use super::outline::{Outline, Place};
 
 /// Everything that is wrong with a config, in the order of its lines.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl ConfigErrors {
 
 impl Problem {
     /// An error at a place of `text`.
-    pub(super) fn new(text: &str, place: Place, message: &str, help: &str) -> Self {
+    pub(super) fn new(text: &str, outline: &Outline, place: Place, message: &str, help: &str) -> Self {
         let lines: Vec<&str> = text.lines().collect();
         // An error at the end of the file points behind the last line that has something.
         let last = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |at| at + 1);
@@ -60,14 +60,14 @@ impl Problem {
         } else {
             place
         };
-        let shown = lines.get(place.line.wrapping_sub(1)).map(|_| show(&lines, place));
+        let shown = lines.get(place.line.wrapping_sub(1)).map(|_| show(&lines, outline, place));
         Self { at: Some((place.line, place.column)), message: cut(message), help: cut(help), shown }
     }
 }
 
 /// The line without secrets, at most [`MAX_LINE`] characters of it, around the caret.
-fn show(lines: &[&str], place: Place) -> Shown {
-    let text = hide::secrets(lines, place.line - 1);
+fn show(lines: &[&str], outline: &Outline, place: Place) -> Shown {
+    let text = hide::secrets(lines, place.line - 1, outline.before_secret(place.line));
     // The length of a secret is nobody's business either.
     let length = if text == lines[place.line - 1] { place.length } else { 1 };
     let line: Vec<char> = text.chars().map(visible).collect();
@@ -87,7 +87,7 @@ fn show(lines: &[&str], place: Place) -> Shown {
 
 /// What would move the cursor, colour the terminal or hide is shown as a character of its own, one for one so that
 /// columns stay right.
-fn visible(letter: char) -> char {
+pub(crate) fn visible(letter: char) -> char {
     match letter {
         '\t' => '→',
         '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(letter)).unwrap_or('�'),

@@ -172,6 +172,9 @@ fn secrets_in_plain_sight_are_refused_and_not_printed() {
         "alerts: { notify: { a: { pagerduty: { routing_key: hunter2 } } } }\n",
         "alerts: { notify: { a: { slack: { webhook: \"https://hooks.slack.com/hunter2\" } } } }\n",
         "collect:\n  postgres:\n    - password: \"hunter2\n",
+        "destinations: { a: { otlp_http: { headers: {\nx-key: hunter2, y: [b] } } } }\n",
+        "destinations: { a: { otlp_http: { headers: {\nx-key: 'a\nhunter2', y: [b] } } } }\n",
+        "destinations: { a: { otlp_http: { headers:\n{x-key:\nhunter2\n, y: [b] } } } }\n",
         "collect:\n  postgres:\n    - url: postgres://me:hunter2@db\n      password: {\n",
     ] {
         let shown = told(text);

@@ -3,7 +3,7 @@
 use serde_saphyr::Error;
 use serde_saphyr::budget::BudgetBreach;
 
-use super::hide::is_secret;
+use super::hide::{PLACES, is_secret};
 use super::outline::{Node, Outline, Place};
 use super::problem::Problem;
 use super::suggest::suggest;
@@ -23,11 +23,11 @@ pub(super) fn translate(error: &Error, text: &str, outline: &Outline) -> Problem
         // A name stands alone where its value should follow; the parser tells what comes next instead.
         let name = short(&last.value_at.text(text));
         let message = format!("`{name}` stands alone here");
-        return Problem::new(text, last.value_at, &message, &format!("it needs a value: `{name}: …`"));
+        return Problem::new(text, outline, last.value_at, &message, &format!("it needs a value: `{name}: …`"));
     }
     let Some(node) = node else {
         let (message, help) = words(error, false);
-        return Problem::new(text, told, &message, &help);
+        return Problem::new(text, outline, told, &message, &help);
     };
     let on_key = node.key_at.is_some_and(|at| at.starts_with(told));
     // serde tells a value of the wrong type at its key.
@@ -37,7 +37,7 @@ pub(super) fn translate(error: &Error, text: &str, outline: &Outline) -> Problem
         _ => node.value_at,
     };
     let (message, help) = hidden(error, node, on_key).unwrap_or_else(|| words(error, on_key));
-    Problem::new(text, place, &message, &help)
+    Problem::new(text, outline, place, &message, &help)
 }
 
 /// The words where the usual ones would print a secret.
@@ -192,6 +192,5 @@ fn number(value: impl TryInto<usize>) -> usize {
     value.try_into().unwrap_or(1).max(1)
 }
 
-const PLACES: [&str; 3] = ["file", "credential", "env"];
 const START: Place = Place { line: 1, column: 1, length: 1 };
 const ADDRESS: &str = "an IP address and a port, such as 127.0.0.1:1876, or `off`";

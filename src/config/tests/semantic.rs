@@ -1,6 +1,8 @@
 //! Configs of the right shape that cannot work: each fault is told, and all of them at once.
 
-use super::{each_is_told, errors, told};
+use std::path::Path;
+
+use super::{each_is_told, errors, parse, told};
 
 fn file(settings: &str) -> String {
     format!("logs:\n  files:\n    - path: /srv/shop/log/*.json\n{settings}")
@@ -105,6 +107,25 @@ fn faults_of_destinations_are_told_at_their_key() {
             ("      tls: { ca: /etc/hostname }\n", 5, 7, &["without TLS", "https://"]),
         ],
     );
+}
+
+#[test]
+fn addresses_that_work_are_taken() {
+    for endpoint in [
+        "http://loki:3100/otlp",
+        "https://[::1]:4317",
+        "http://[::1]",
+        "http://127.0.0.1:4317/",
+        "https://otlp-gateway.grafana.net/otlp",
+        "http://prometheus:9090/api/v1/otlp/",
+    ] {
+        let text = format!("destinations: {{ a: {{ otlp_http: {{ endpoint: '{endpoint}' }} }} }}\n");
+        let config = parse(Path::new("f"), &text).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(config.destinations["a"].otlp().endpoint, endpoint);
+    }
+    let twice =
+        "destinations: { a: { otlp_http: { endpoint: http://a } }, b: { otlp_http: { endpoint: http://a } } }\n";
+    assert_eq!(parse(Path::new("f"), twice).unwrap().destinations.len(), 2, "one server may stand under two names");
 }
 
 #[test]
