@@ -1,0 +1,3 @@
+//! Reads log files and the journal.
+
+pub mod config;
