@@ -18,15 +18,21 @@ use super::{CollectError, Collector};
 use crate::signal::metrics::{Desc, Samples};
 
 mod budget;
+mod clock;
 mod context;
 mod cpu;
 mod disk;
+mod filesystem;
 mod identity;
 mod kernel;
 mod memory;
+mod names;
 mod network;
 mod paging;
 mod pressure;
+mod process;
+mod tcp;
+mod unit;
 
 use context::Context;
 pub use identity::resource_attributes;
@@ -75,9 +81,14 @@ const GROUPS: &[&[Desc]] = &[
     memory::METRICS,
     paging::METRICS,
     pressure::METRICS,
+    filesystem::METRICS,
     disk::METRICS,
     network::METRICS,
+    tcp::METRICS,
     kernel::METRICS,
+    clock::METRICS,
+    process::METRICS,
+    unit::METRICS,
 ];
 
 /// One subject of the host.
@@ -95,9 +106,14 @@ fn groups(settings: &Settings) -> Vec<Box<dyn Group>> {
         Box::new(memory::Memory),
         Box::new(paging::Paging),
         Box::new(pressure::Pressure),
+        Box::new(filesystem::Filesystem::new(Arc::new(filesystem::statvfs))),
         Box::new(disk::Disk),
         Box::new(network::Network),
+        Box::new(tcp::Tcp::default()),
         Box::new(kernel::Kernel),
+        Box::new(clock::Clock),
+        Box::new(process::Processes::new(settings.top)),
+        Box::new(unit::Units::new(settings.units)),
     ]
 }
 
