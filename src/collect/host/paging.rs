@@ -1,6 +1,6 @@
 //! Page faults, swapping and out-of-memory kills, from `/proc/vmstat`.
 
-use super::context::{Context, numbers};
+use super::context::Context;
 use super::{CollectError, Group};
 use crate::signal::metrics::{Desc, Samples};
 
@@ -63,7 +63,7 @@ fn parse(text: &str) -> Vmstat {
             "oom_kill" => &mut stat.oom_kills,
             _ => continue,
         };
-        *field = numbers(rest).next();
+        *field = rest.trim().parse().ok();
     }
     stat
 }

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::time::Instant;
 
 use super::budget::Budget;
@@ -75,10 +76,12 @@ impl Group for Tcp {
     }
 
     fn read(&mut self, context: &mut Context, out: &mut Samples) -> Result<(), CollectError> {
-        put_totals(context, out)?;
+        let totals = put_totals(context, out)?;
         let begun = Instant::now();
         if self.budget.due(begun) {
-            let mut counts = self.states(context)?;
+            let Some(mut counts) = optional(self.states(context))? else {
+                return if totals { Ok(()) } else { Err(CollectError::NoData("no TCP".into())) };
+            };
             self.budget.spent(begun, begun.elapsed());
             if let Some(waiting) = optional(context.proc("net/sockstat"))?.and_then(time_wait) {
                 counts[TIME_WAIT] = waiting;
@@ -101,13 +104,15 @@ impl Tcp {
             return Ok(counts);
         }
         let mut counts = Counts::default();
-        for name in ["net/tcp", "net/tcp6"] {
-            let path = context.roots.proc.join(name);
-            let read =
-                File::open(&path).and_then(|file| count_lines(BufReader::with_capacity(64 << 10, file), &mut counts));
-            optional(read.map_err(|error| fault(&path, &error)))?;
-        }
+        Self::count_file(&context.roots.proc.join("net/tcp"), &mut counts)?;
+        // A kernel may be without IPv6.
+        optional(Self::count_file(&context.roots.proc.join("net/tcp6"), &mut counts))?;
         Ok(counts)
+    }
+
+    fn count_file(path: &Path, counts: &mut Counts) -> Result<(), CollectError> {
+        let read = File::open(path).and_then(|file| count_lines(BufReader::with_capacity(64 << 10, file), counts));
+        read.map_err(|error| fault(path, &error))
     }
 }
 
@@ -132,7 +137,9 @@ fn count_lines(mut text: impl BufRead, counts: &mut Counts) -> std::io::Result<(
     Ok(())
 }
 
-fn put_totals(context: &mut Context, out: &mut Samples) -> Result<(), CollectError> {
+/// True if there were some.
+fn put_totals(context: &mut Context, out: &mut Samples) -> Result<bool, CollectError> {
+    let before = out.samples().len();
     if let Some(text) = optional(context.proc("net/snmp"))? {
         let get = |table, name| table_value(text, table, name);
         for (direction, name) in [("receive", "InSegs"), ("transmit", "OutSegs")] {
@@ -158,7 +165,7 @@ fn put_totals(context: &mut Context, out: &mut Samples) -> Result<(), CollectErr
             }
         }
     }
-    Ok(())
+    Ok(out.samples().len() > before)
 }
 
 /// A number of a table that is two lines, names and values; the columns differ from kernel to kernel.
