@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Roots;
 use crate::collect::CollectError;
@@ -65,7 +65,7 @@ impl Context {
 
     /// True if the files come from the running kernel, not from a recorded tree.
     pub(super) fn live(&self) -> bool {
-        self.roots.proc == PathBuf::from("/proc")
+        self.roots.proc == "/proc"
     }
 }
 
