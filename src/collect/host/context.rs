@@ -65,7 +65,7 @@ impl Context {
 
     /// True if the files come from the running kernel, not from a recorded tree.
     pub(super) fn live(&self) -> bool {
-        self.roots.proc == "/proc"
+        self.roots.proc.as_os_str() == "/proc"
     }
 }
 
