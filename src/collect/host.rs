@@ -111,7 +111,7 @@ fn groups(settings: &Settings) -> Vec<Box<dyn Group>> {
         Box::new(network::Network),
         Box::new(tcp::Tcp::default()),
         Box::new(kernel::Kernel),
-        Box::new(clock::Clock),
+        Box::new(clock::Clock::new()),
         Box::new(process::Processes::new(settings.top)),
         Box::new(unit::Units::new(settings.units)),
     ]
