@@ -30,6 +30,7 @@ impl Tree {
         let tail = format!(") S 1 1 1 0 -1 4194560 0 0 0 0 {ticks} 0 0 0 20 0 2 0 {start} 1000 {pages} 1 0 0\n");
         self.write(format!("{pid}/stat"), [format!("{pid} (").as_bytes(), name, tail.as_bytes()].concat());
         self.write(format!("{pid}/cgroup"), format!("0::{cgroup}\n"));
+        self.write(format!("{pid}/statm"), format!("1000 {pages} {} 1 0 1 0\n", pages / 2));
         self.write(format!("{pid}/status"), format!("Name:\tx\nRssAnon:\t{} kB\nVmSwap:\t1 kB\n", pages * 2));
     }
 
@@ -80,6 +81,9 @@ fn private_memory_is_resident_anonymous_and_swapped_memory() {
     tree.process(10, b"db", (1, 7, 100), "/");
     let out = tree.round(&mut Processes::new(15));
     assert_eq!(value(&out, "process.memory.usage", "db"), Some(409_600.0));
+    assert_eq!(value(&out, "process.memory.private", "db"), Some(50.0 * 4096.0));
+    tree.write("meminfo", "MemTotal: 100 kB\nSwapTotal: 100 kB\nSwapFree: 50 kB\n");
+    let out = tree.round(&mut Processes::new(15));
     assert_eq!(value(&out, "process.memory.private", "db"), Some(201.0 * 1024.0));
 }
 
@@ -128,12 +132,12 @@ fn a_process_that_ends_between_the_list_and_its_files_is_passed_over() {
     // What is left of a process in such a moment: folders without files, and an empty file.
     std::fs::create_dir(tree.folder.path().join("11")).unwrap();
     tree.write("12/stat", "");
-    tree.process(13, b"no_status", (1, 7, 10), "/");
-    std::fs::remove_file(tree.folder.path().join("13/status")).unwrap();
+    tree.process(13, b"no_statm", (1, 7, 10), "/");
+    std::fs::remove_file(tree.folder.path().join("13/statm")).unwrap();
     std::fs::remove_file(tree.folder.path().join("13/cgroup")).unwrap();
     let out = tree.round(&mut Processes::new(15));
     assert_eq!(value(&out, "system.process.count", "sleeping"), Some(2.0));
-    assert_eq!(value(&out, "process.memory.private", "no_status"), Some(0.0));
+    assert_eq!(value(&out, "process.memory.private", "no_statm"), Some(0.0));
 }
 
 #[test]
@@ -156,4 +160,18 @@ fn the_unit_comes_from_either_version_of_cgroups() {
         Some("/system.slice/a.service")
     );
     assert_eq!(parse_cgroup("8:pids:/x\n"), None);
+}
+
+/// `cargo test --lib cost_of_processes -- --ignored --nocapture` prints what they cost on this machine.
+#[test]
+#[ignore = "a measurement, it asserts nothing"]
+fn cost_of_processes() {
+    let mut context = Context::new(Roots::default());
+    let mut processes = Processes::new(15);
+    for round in 0..5 {
+        let begun = Instant::now();
+        processes.budget = Budget::default();
+        processes.read(&mut context, &mut Samples::new(Limits::default())).unwrap();
+        println!("round {round}: {:?} for {} processes", begun.elapsed(), processes.known.len());
+    }
 }
