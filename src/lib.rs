@@ -6,5 +6,6 @@
 
 pub mod base;
 pub mod collect;
+pub mod control;
 pub mod signal;
 pub mod status;

@@ -170,7 +170,10 @@ fn judge_spool(report: &Report, spool: &SpoolReport, finding: &mut Finding) {
     }
     let slowest = report.destinations.iter().filter(|to| to.signal == spool.signal).max_by_key(|to| to.backlog_bytes);
     if let Some(to) = slowest.filter(|to| to.backlog_bytes.saturating_add(FRAME) > spool.limit_bytes) {
-        let text = format!("the {} spool is full of what {} has not taken: mend it, or raise spool.size", spool.signal, to.name);
+        let text = format!(
+            "the {} spool is full of what {} has not taken: mend it, or raise spool.size",
+            spool.signal, to.name
+        );
         finding.add(Health::SpoolFull, text);
         finding.healthy = false;
     }
