@@ -9,3 +9,4 @@ pub mod collect;
 pub mod control;
 pub mod signal;
 pub mod status;
+pub mod store;

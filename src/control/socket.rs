@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
@@ -95,7 +96,7 @@ impl Socket {
 
     /// Its connections, at most `connections` at once, those of strangers left out.
     pub(super) fn incoming(self, connections: usize) -> Incoming {
-        Incoming { socket: self, places: Arc::new(Semaphore::new(connections)) }
+        Incoming { socket: self, places: Arc::new(Semaphore::new(connections)), pause: None }
     }
 }
 
@@ -156,17 +157,29 @@ fn may_talk(peer: u32, own: u32, mode: u32) -> bool {
 pub(super) struct Incoming {
     socket: Socket,
     places: Arc<Semaphore>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Incoming {
+    /// After a failed accept, which is most often one of too many open files: nothing is won by a loop.
+    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Stream for Incoming {
     type Item = io::Result<Connection>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let stream = match ready!(self.socket.listener.poll_accept(context)) {
-                Ok((stream, _)) => stream,
-                // Of one connection, or of too many open files: the next may do.
-                Err(error) => return Poll::Ready(Some(Err(error))),
+            ready!(self.poll_pause(context));
+            let Ok((stream, _)) = ready!(self.socket.listener.poll_accept(context)) else {
+                self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(200))));
+                continue;
             };
             let mode = std::fs::symlink_metadata(self.socket.path()).map_or(0o777, |meta| meta.mode());
             let own = rustix::process::geteuid().as_raw();
