@@ -5,6 +5,7 @@
 //! `cli` show it. Imports point one way; `tests/layers.rs` holds the order.
 
 pub mod base;
+pub mod cli;
 pub mod collect;
 pub mod control;
 pub mod signal;

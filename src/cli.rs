@@ -1,0 +1,7 @@
+//! The subcommands.
+
+pub mod metrics;
+pub mod print;
+pub mod reach;
+pub mod reload;
+pub mod status;
