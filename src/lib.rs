@@ -11,3 +11,4 @@ pub mod control;
 pub mod signal;
 pub mod status;
 pub mod store;
+pub mod web;
