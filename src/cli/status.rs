@@ -22,16 +22,17 @@ pub struct Args {
     reach: Reach,
 }
 
+// One line a paragraph: clap breaks them at the width of the terminal.
 const HELP: &str = "\
 Exit code: 0 when the agent is healthy or starting, 1 when it is not or none answers, 2 for misuse.
 
-Per second: of log lines over the last 10 to 20 seconds (since the start in the first ones), of metric
-points those of the latest round over the seconds between rounds.
+Per second: of log lines over the last 10 to 20 seconds (since the start in the first ones), of metric points \
+those of the latest round over the seconds between rounds.
 
-With --json, one object: version, host, pid, started, now, rss_bytes, cpu_seconds, cpu_share (0.01 is one
-percent of a core), window_seconds (what rates are taken over), health (a word), healthy (what /-/healthy
-answers), reasons, and the lists sources, spools, destinations, losses and notes. Times are Unix seconds, null
-for never; counters count since the start of the agent.";
+With --json, one object: version, host, pid, started, now, rss_bytes, cpu_seconds, cpu_share (0.01 is one percent \
+of a core), window_seconds (what rates are taken over), health (a word), healthy (what /-/healthy answers), \
+reasons, and the lists sources, spools, destinations, losses and notes. Times are Unix seconds, null for never; \
+counters count since the start of the agent.";
 
 /// Runs the command.
 ///

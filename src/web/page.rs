@@ -157,7 +157,7 @@ impl Page {
             self.raw("<tr>");
             self.element("td", "n", &loss.count.to_string());
             self.element("td", "", &loss.part);
-            self.element("td", "", &loss.reason);
+            self.element("td", "", &loss.reason.replace('_', " "));
             self.element("td", "", &loss.hint);
             self.raw("</tr>\n");
         }
