@@ -40,6 +40,8 @@ const MAX_REQUEST: usize = 64 * 1024;
 const MAX_RESPONSE: usize = 4 << 20;
 /// A person and a few scripts ask at once.
 const MAX_CONNECTIONS: usize = 32;
+/// A command that hangs must not keep its place for ever.
+const CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// A reload waits for connections to close.
 const RELOAD_TIME: Duration = Duration::from_secs(30);
 /// How often rates are marked; [`Reporter::tick`] keeps its own distance.
@@ -62,6 +64,9 @@ pub async fn serve(
         .concurrency_limit_per_connection(8)
         .max_concurrent_streams(16)
         .http2_max_header_list_size(16 * 1024)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .max_connection_age(CONNECTION_AGE)
+        .max_connection_age_grace(RELOAD_TIME)
         .timeout(RELOAD_TIME + Duration::from_secs(5))
         .add_service(service)
         .serve_with_incoming_shutdown(socket.incoming(MAX_CONNECTIONS), async { stop.wait().await });

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::print::{Paint, print};
 use super::reach::Reach;
+use crate::status::report::Report;
 
 mod screen;
 
@@ -45,7 +46,11 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         print(&screen(&report, &TimeZone::system(), Paint::for_stdout()))?;
     }
-    Ok(if report.health.is_fine() && report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(exit_code(&report))
+}
+
+fn exit_code(report: &Report) -> ExitCode {
+    if report.health.is_fine() && report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::base::clock::SECOND;
 use crate::cli::print::WIDTH;
 use crate::signal::frame::Signal;
 use crate::status::Board;
-use crate::status::report::{Identity, Report, Reporter, Usage};
+use crate::status::report::{Identity, Reporter, Usage};
 
 const START: u64 = 1_700_000_000 * SECOND;
 const NOW: u64 = START + 273_600 * SECOND;
@@ -135,6 +135,16 @@ fn an_agent_that_ships_nowhere_says_how_to_ship() {
     rounds(&board, "host", "host", "11 groups", 465);
     let made = plain(&board);
     assert!(made.contains("plimsoll setup") && made.contains(": healthy"), "{made}");
+}
+
+#[test]
+fn the_exit_code_is_0_only_when_nobody_needs_to_do_anything() {
+    assert_eq!(exit_code(&report(&filled())), ExitCode::FAILURE);
+    let board = Board::new();
+    rounds(&board, "host", "host", "11 groups", 465);
+    assert_eq!(exit_code(&report(&board)), ExitCode::SUCCESS);
+    board.note("config", Some("refused".into()));
+    assert_eq!(exit_code(&report(&board)), ExitCode::FAILURE);
 }
 
 #[test]

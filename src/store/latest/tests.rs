@@ -140,3 +140,36 @@ fn rounds_over_the_bound_are_refused_and_the_rest_stays() {
     }
     assert_eq!(latest.rounds.lock().unwrap().len(), MAX_ROUNDS);
 }
+
+/// Reads a label's value back, as a scraper would.
+fn unescape(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.push(match chars.next() {
+                Some('n') => '\n',
+                Some(other) => other,
+                None => panic!("a backslash at the end of {text:?}"),
+            }),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_value_and_help_stay_on_their_line_and_read_back(value in ".{1,40}", help in "(.|\n){0,40}") {
+        let metric = Metric { name: "x".into(), kind: Kind::Gauge, unit: "".into(), help: help.into() };
+        let mut samples = Samples::default();
+        samples.put_metric(&metric, &[("k", &value), ("l", "a\nb")], Point::Number(1i64.into()));
+        let latest = Latest::new();
+        latest.put("s", &Arc::new(Resource::new("", "", &[])), &samples, TIME);
+        let text = latest.render(TIME);
+        let lines: Vec<&str> = text.split('\n').filter(|line| !line.is_empty() && !line.starts_with("# ")).collect();
+        proptest::prop_assert_eq!(lines.len(), 1);
+        let read = lines[0].strip_prefix("x{k=\"").and_then(|rest| rest.strip_suffix("\",l=\"a\\nb\"} 1")).unwrap();
+        proptest::prop_assert_eq!(unescape(read), value.replace('\r', " "));
+    }
+}
