@@ -1,3 +1,4 @@
 //! Reads log files and the journal.
 
 pub mod config;
+pub mod parse;
