@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
+pub mod derived;
 pub mod host;
+pub mod own;
 pub mod schedule;
 
 /// One system that is read in rounds.
