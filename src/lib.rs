@@ -8,3 +8,4 @@ pub mod base;
 pub mod collect;
 pub mod signal;
 pub mod status;
+pub mod tail;
