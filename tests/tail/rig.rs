@@ -117,7 +117,9 @@ impl Rig {
     /// With the agent not started yet.
     pub(crate) fn stopped(globs: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let groups = globs.iter().map(|glob| GroupSettings::new(format!("{}/{glob}", folder.path().display())));
+        let log = folder.path().join("log");
+        fs::create_dir(&log).unwrap();
+        let groups = globs.iter().map(|glob| GroupSettings::new(format!("{}/{glob}", log.display())));
         let settings = Settings { groups: groups.collect(), ..Settings::default() };
         let now = Now { mono: 1_000_000 * SECOND, unix: 1_800_000_000 * SECOND };
         Self { folder, settings, tailer: None, kept: Arc::default(), board: Board::new(), now }
@@ -151,7 +153,7 @@ impl Rig {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.path().join("log").join(name)
     }
 
     pub(crate) fn append(&self, name: &str, text: impl AsRef<[u8]>) {
