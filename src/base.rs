@@ -1,7 +1,11 @@
 //! Ground that knows nothing of telemetry: time, units, secrets, waiting, TLS.
 
 pub mod backoff;
+pub mod certs;
+pub mod check;
 pub mod clock;
+pub mod fault;
 pub mod secret;
 pub mod stop;
+pub mod switch;
 pub mod units;

@@ -4,6 +4,8 @@ use async_trait::async_trait;
 
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
+
 /// One system that is read in rounds.
 #[async_trait]
 pub trait Collector: Send {

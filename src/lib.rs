@@ -5,7 +5,14 @@
 //! `cli` show it. Imports point one way; `tests/layers.rs` holds the order.
 
 pub mod base;
+pub mod cli;
 pub mod collect;
+pub mod config;
+pub mod export;
+pub mod pipeline;
 pub mod signal;
+pub mod spool;
 pub mod status;
+pub mod store;
 pub mod tail;
+pub mod web;

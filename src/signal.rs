@@ -8,6 +8,7 @@
 pub mod frame;
 pub mod logs;
 pub mod metrics;
+pub mod pack;
 pub mod record;
 pub mod resource;
 pub mod wire;

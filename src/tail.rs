@@ -5,12 +5,16 @@
 //! data and positions together: after a crash reading goes on exactly behind what the sink has accepted. When the
 //! sink is full nothing more is read: the log files are the buffer.
 
+pub mod config;
+
 mod adopt;
 mod discover;
 mod follow;
+mod gzip;
 mod identity;
 mod lines;
 mod open;
+mod packs;
 mod poll;
 mod position;
 mod table;

@@ -47,6 +47,12 @@ impl Table {
             }
         };
         self.allow(&fresh.path);
+        if opened.packed {
+            if !fresh.stray {
+                self.pack(&fresh, &opened, now);
+            }
+            return None;
+        }
         let owner = self.owner(&fresh, &opened, heads, now).unwrap_or(Owner::Wait);
         let (head, node, size) = (opened.head, opened.node, opened.size);
         let place = match owner {

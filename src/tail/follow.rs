@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::{Record, Text, Value};
 
+use super::gzip::Unpack;
 use super::identity::{HEAD, Head, Mark, Node, Print, WINDOW, read_at};
 use super::lines::{Encoding, Next, alike, decode};
 use super::position::{Place, State};
@@ -164,6 +165,30 @@ impl Reader {
         let turn = self.piece(&file, stream, group, now);
         stream.file = Some(file);
         turn
+    }
+
+    /// Reads one piece of an unpacked content, whose end is final.
+    pub(crate) fn unpack(
+        &mut self,
+        job: &mut Unpack,
+        stream: &mut Stream,
+        group: &Group,
+        now: Now,
+    ) -> io::Result<Turn> {
+        let last = job.read(&mut self.buf)?;
+        let (back, got) = (stream.print.mark.reach(), self.buf.len());
+        let from = stream.taken() - back as u64;
+        let (mut at, mut turn) = self.split(stream, group, now, back..got, last);
+        if turn == Turn::End && at < got && !stream.state.skip && !self.is_zero(at..got) {
+            self.record(stream, group, now, at..got, from + at as u64, Marks { cut: false, partial: true });
+            at = got;
+        }
+        if last && turn == Turn::More {
+            turn = Turn::End;
+        }
+        self.advance(stream, at, from);
+        job.took(at, turn != Turn::Full);
+        Ok(turn)
     }
 
     fn piece(&mut self, file: &File, stream: &mut Stream, group: &Group, now: Now) -> io::Result<Turn> {

@@ -21,6 +21,7 @@ use super::follow::Stream;
 use super::identity::{Mark, Node, Print};
 use super::lines::{Multiline, Rules};
 use super::open::{Opened, open};
+use super::packs::Packs;
 use super::position::{self, Known, Place, State};
 use super::{GlobError, GroupSettings, Now, Settings, Start};
 
@@ -78,6 +79,7 @@ pub(crate) struct Table {
     pub(crate) pasts: HashMap<u64, Past>,
     pub(crate) suspects: HashMap<Node, Suspect>,
     refused: HashMap<PathBuf, String>,
+    pub(crate) packs: Packs,
     /// Streams that have something to read.
     pub(crate) queue: VecDeque<u64>,
     /// Positions beside those of the streams that were read.
@@ -150,6 +152,7 @@ impl Table {
             nodes: HashMap::new(),
             pasts,
             suspects: HashMap::new(),
+            packs: Packs::default(),
             refused: HashMap::new(),
             queue: VecDeque::new(),
             notes: Vec::new(),
@@ -202,6 +205,7 @@ impl Table {
             self.find(index, path, true, &mut seen, &mut fresh);
         }
         self.suspects.retain(|node, _| seen.contains(node));
+        self.packs.retain(|node| seen.contains(node));
         self.refused.retain(|path, _| path.symlink_metadata().is_ok());
         (fresh, faults)
     }
@@ -227,7 +231,10 @@ impl Table {
             return;
         }
         let Some(stream) = self.nodes.get(&node).and_then(|id| self.streams.get_mut(id)) else {
-            fresh.push(Fresh { group, path, node, modified: (meta.mtime(), meta.mtime_nsec()), stray });
+            let modified = (meta.mtime(), meta.mtime_nsec());
+            if !self.packs.is_settled(&node, modified) {
+                fresh.push(Fresh { group, path, node, modified, stray });
+            }
             return;
         };
         stream.linked = true;
@@ -298,7 +305,7 @@ impl Table {
         let copies = !self.suspects.is_empty();
         for past in self.pasts.values_mut() {
             let age = now.mono.saturating_sub(past.since);
-            if past.unread() > 0 && age >= COPY_WAIT && !copies {
+            if past.unread() > 0 && age >= COPY_WAIT && !copies && self.packs.is_idle() {
                 let (reason, hint) = if past.place.state.gone {
                     (
                         "truncated_unread",
@@ -315,7 +322,8 @@ impl Table {
                 self.notes.push(past.place.encode());
             }
             let unseen = (now.unix / SECOND).saturating_sub(past.place.when);
-            if if past.restored { unseen >= UNSEEN_KEPT } else { age >= PAST_KEPT } {
+            let kept = past.place.state.packed && self.packs.holds(&past.place.node);
+            if !kept && if past.restored { unseen >= UNSEEN_KEPT } else { age >= PAST_KEPT } {
                 gone.push(past.place.id);
             }
         }

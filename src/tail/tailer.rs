@@ -1,12 +1,15 @@
 //! One round of the tailer: look, read in turn, seal, push.
 
 use std::io;
+use std::path::Path;
 
 use crate::base::clock::SECOND;
 use crate::signal::frame::{Frame, Position};
 use crate::status::Board;
 
 use super::follow::{Reader, Turn};
+use super::gzip::Checked;
+use super::packs::Job;
 use super::table::Table;
 use super::{GlobError, Refused, Settings, Sink};
 
@@ -97,6 +100,9 @@ impl Tailer {
             if full && self.seal(now).is_err() {
                 return Done::Blocked;
             }
+        }
+        if self.unpack(now) {
+            return if self.waiting.is_some() { Done::Blocked } else { Done::More };
         }
         self.finish(now, busy)
     }
@@ -198,10 +204,62 @@ impl Tailer {
         self.reader.batch.is_full()
     }
 
+    /// Does a piece of the gzip file that is being unpacked; false when there is none.
+    fn unpack(&mut self, now: Now) -> bool {
+        if self.table.packs.active.is_none() {
+            self.table.next_pack(self.settings.max_ratio);
+        }
+        let Some(mut job) = self.table.packs.active.take() else { return false };
+        match self.unpack_piece(&mut job, now) {
+            Ok(true) => self.table.packs.active = Some(job),
+            Ok(false) => {}
+            Err(error) => self.table.pack_later(&job.unpack, now, Some(&error)),
+        }
+        if self.reader.batch.is_full() || self.first.is_some_and(|first| now.mono.saturating_sub(first) >= FRAME_AGE) {
+            self.first = self.first.or(Some(now.mono));
+            // A refusal shows in `waiting`.
+            let _refused = self.seal(now).is_err();
+        }
+        true
+    }
+
+    /// True when there is more to do for the file.
+    fn unpack_piece(&mut self, job: &mut Job, now: Now) -> io::Result<bool> {
+        let Some(stream) = &mut job.stream else {
+            return Ok(match job.unpack.check(|head| self.table.wanted(head))? {
+                Checked::More => true,
+                Checked::Bomb => {
+                    self.table.pack_bomb(&job.unpack);
+                    false
+                }
+                Checked::All(total) => self.table.settle_pack(job, total, now)?,
+            });
+        };
+        if !job.there {
+            job.there = job.unpack.skip(stream.taken())?;
+            return Ok(true);
+        }
+        let turn = self.reader.unpack(&mut job.unpack, stream, &self.table.groups[stream.group], now)?;
+        let group = stream.group;
+        self.count(group, &job.unpack.path);
+        if turn == Turn::End {
+            self.table.pack_read(stream, now);
+        }
+        if self.first.is_none() {
+            self.first = Some(now.mono);
+        }
+        Ok(turn != Turn::End)
+    }
+
     fn tally(&mut self, id: u64) {
-        let tally = std::mem::take(&mut self.reader.tally);
         let Some(stream) = self.table.streams.get(&id) else { return };
-        let source = &self.table.groups[stream.group].source;
+        let (group, path) = (stream.group, stream.path.clone());
+        self.count(group, &path);
+    }
+
+    fn count(&mut self, group: usize, path: &Path) {
+        let tally = std::mem::take(&mut self.reader.tally);
+        let source = &self.table.groups[group].source;
         source.lines.add(tally.lines);
         source.bytes.add(tally.bytes);
         source.cut.add(tally.cut);
@@ -209,7 +267,7 @@ impl Tailer {
         if tally.nul > 0 {
             let hint = format!(
                 "zero bytes in {}: its writer does not append after a truncation; let logrotate use create",
-                super::discover::label(&stream.path)
+                super::discover::label(path)
             );
             self.table.board.lost("tail", "zero_bytes_skipped", tally.nul, hint);
         }
@@ -305,6 +363,11 @@ impl Tailer {
                 stream.print.advance(mark);
                 stream.noted = mark;
             }
+            let glob = self.table.groups[stream.group].glob.hash;
+            self.reader.batch.position(stream.place(glob, now.unix).encode());
+        }
+        if let Some(stream) = self.table.packs.active.as_mut().and_then(|job| job.stream.as_mut()) {
+            stream.noted = stream.print.mark;
             let glob = self.table.groups[stream.group].glob.hash;
             self.reader.batch.position(stream.place(glob, now.unix).encode());
         }

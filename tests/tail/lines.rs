@@ -66,7 +66,10 @@ fn a_line_written_byte_by_byte_over_many_polls_and_restarts_is_one_line() {
 fn lines_that_are_too_long_are_cut_and_marked_and_the_next_ones_are_whole() {
     let long = |letter: &str, size: usize| format!("{}\n", letter.repeat(size));
     let mut rig = Rig::with(&["*.log"], |settings| settings.groups[0].max_line = 1000);
-    rig.append("app.log", [text("a", 0..2), long("x", 1001), text("a", 2..4), long("é", 5 << 20), text("a", 4..6)].concat());
+    rig.append(
+        "app.log",
+        [text("a", 0..2), long("x", 1001), text("a", 2..4), long("é", 5 << 20), text("a", 4..6)].concat(),
+    );
     rig.append("app.log", "z".repeat(300_000));
     rig.settle();
     rig.restart();

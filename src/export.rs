@@ -1,0 +1,3 @@
+//! Sends what the spool holds to its destinations.
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! Keeps frames on disk until they are delivered.
+
+pub mod config;

@@ -1,0 +1,3 @@
+//! Keeps recent series and logs to be asked.
+
+pub mod config;

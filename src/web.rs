@@ -1,0 +1,3 @@
+//! HTTP: the page, `/metrics`, health.
+
+pub mod config;
