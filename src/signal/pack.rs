@@ -27,7 +27,8 @@ impl Packer {
             Codec::Identity => Ok(raw.to_vec()),
             Codec::Zstd => self.zstd.compress(raw),
             Codec::Gzip => {
-                let mut out = flate2::write::GzEncoder::new(Vec::with_capacity(raw.len() / 4), flate2::Compression::fast());
+                let mut out =
+                    flate2::write::GzEncoder::new(Vec::with_capacity(raw.len() / 4), flate2::Compression::fast());
                 out.write_all(raw)?;
                 out.finish()
             }
