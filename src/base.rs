@@ -8,4 +8,5 @@ pub mod fault;
 pub mod secret;
 pub mod stop;
 pub mod switch;
+pub mod tls;
 pub mod units;

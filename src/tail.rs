@@ -5,8 +5,8 @@
 //! data and positions together: after a crash reading goes on exactly behind what the sink has accepted. When the
 //! sink is full nothing more is read: the log files are the buffer.
 
-pub mod config;
 mod adopt;
+pub mod config;
 mod discover;
 mod follow;
 mod gzip;
