@@ -8,4 +8,5 @@ pub mod fault;
 pub mod secret;
 pub mod stop;
 pub mod switch;
+pub mod terminal;
 pub mod units;
