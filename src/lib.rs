@@ -7,4 +7,5 @@
 pub mod base;
 pub mod collect;
 pub mod signal;
+pub mod spool;
 pub mod status;
