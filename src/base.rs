@@ -9,4 +9,5 @@ pub mod secret;
 pub mod stop;
 pub mod switch;
 pub mod terminal;
+pub mod tls;
 pub mod units;

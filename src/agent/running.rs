@@ -63,7 +63,7 @@ impl Running {
             }
             for (name, prepared) in takers {
                 let cursor = spool.cursor(name, prepared.when_full()).with_context(|| format!("destination {name}"))?;
-                self.sends.push(prepared.start(signal, cursor, &base.board, self.senders.clone()));
+                self.sends.push(prepared.clone().start(signal, cursor, &base.board, self.senders.clone()));
             }
         }
         Ok(())
