@@ -219,7 +219,7 @@ mod tests {
     fn points(derived: &Derived) -> Vec<(Vec<String>, Point)> {
         let mut samples = Samples::default();
         derived.put(&mut samples);
-        let labels = |sample: &crate::signal::metrics::Sample| {
+        let labels = |sample: &crate::signal::metrics::Sample| -> Vec<String> {
             sample.attributes.iter().map(|(_, value)| value.to_string()).collect()
         };
         let mut points: Vec<_> =
