@@ -24,6 +24,7 @@ mod fault;
 mod grpc;
 mod headers;
 mod http;
+mod pace;
 mod plan;
 mod refusal;
 mod send;
