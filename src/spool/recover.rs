@@ -15,7 +15,7 @@ use super::bookmark::{Bookmark, Found};
 use super::damage::Damage;
 use super::disk::{Disk, File, read_full, write_full};
 use super::format::{FRAMES, FrameHead, HEAD, HeadError, MARKS, Mark, SegmentHead};
-use super::log::{Faults, Log, Positions, Reader, Segment, Totals, Writer, apply};
+use super::log::{Faults, Log, Positions, RESERVE, Reader, Segment, Totals, Writer, apply};
 use super::scan::Scan;
 use super::{Limits, SEGMENT_BYTES};
 use crate::signal::frame::Signal;
@@ -49,10 +49,6 @@ struct Piece {
     repair: bool,
 }
 
-/// Numbers are spent in steps of this after an unclean end: a power cut may have lost frames whose numbers are known
-/// elsewhere.
-const JUMP: u64 = 1 << 20;
-
 /// Opens the folder and answers the log, everything kept in it synced.
 pub(super) fn recover(origin: &Origin, damage: Arc<Damage>) -> io::Result<Log> {
     let mut log = empty(origin, damage);
@@ -82,6 +78,8 @@ fn empty(origin: &Origin, damage: Arc<Damage>) -> Log {
         next: 1,
         last: 0,
         synced: 0,
+        reserved: u64::MAX,
+        reserving: 0,
         readers: BTreeMap::new(),
         unsynced: Vec::new(),
         unsynced_since: None,
@@ -298,7 +296,7 @@ impl Survey {
         }
         if self.last < self.marked && !self.unknown {
             let hint = format!("frames {} to {} were synced and are gone", self.last + 1, self.marked);
-            log.damage.lost("missing", (self.marked - self.last).min(JUMP), hint);
+            log.damage.lost("missing", (self.marked - self.last).min(RESERVE), hint);
         }
         Ok(())
     }
@@ -386,13 +384,15 @@ impl Survey {
 
     /// Makes what was kept durable and opens the newest segment to append, or a first one.
     fn finish(self, log: &mut Log) -> io::Result<()> {
-        let clean = !self.unknown
-            && match self.pieces.last() {
-                Some(piece) => piece.mark.is_some_and(|mark| mark.closed && mark.synced == self.highest),
-                None => self.highest == 0,
-            };
+        let closed = self.pieces.last().and_then(|piece| piece.mark).filter(|mark| mark.closed);
+        let clean = closed.filter(|mark| !self.unknown && mark.synced == self.last);
         log.last = self.last;
-        log.next = self.highest + if clean { 1 } else { JUMP };
+        // After an unclean end numbers may be known elsewhere whose frames are gone.
+        let marks = self.pieces.iter().filter_map(|piece| piece.mark);
+        let spent = clean.or(marks.max_by_key(|mark| mark.reserved)).map_or(0, |mark| mark.reserved);
+        let unknown = if self.unknown { RESERVE } else { 1 };
+        log.next = spent.max(self.highest + unknown);
+        log.reserving = log.next + RESERVE;
         let newest = self.pieces.len().saturating_sub(1);
         for (index, piece) in self.pieces.into_iter().enumerate() {
             if index == newest && piece.segment.end < piece.len {
@@ -418,6 +418,7 @@ impl Survey {
             writer.file.sync()?;
         }
         log.disk.sync_dir(&log.dir)?;
+        log.reserved = log.reserving;
         log.unsynced.clear();
         log.unsynced_since = None;
         log.dir_dirty = false;

@@ -12,6 +12,7 @@ use crate::signal::frame::{Codec, Frame, Position, Signal};
 use crate::status::Board;
 
 mod basics;
+mod cursors;
 mod damage;
 mod power;
 mod sim;
