@@ -55,6 +55,7 @@ use recover::Origin;
 use sync::Wishes;
 
 mod bookmark;
+pub mod config;
 pub mod cursor;
 mod damage;
 pub mod disk;
