@@ -8,6 +8,7 @@ pub mod base;
 pub mod cli;
 pub mod collect;
 pub mod config;
+pub mod control;
 pub mod export;
 pub mod pipeline;
 pub mod signal;

@@ -1,3 +1,7 @@
-//! Keeps recent series and logs to be asked.
+//! Recent telemetry on the box: names as Prometheus has them, and the newest round of each source.
 
 pub mod config;
+pub mod latest;
+pub mod translate;
+
+pub use latest::Latest;
