@@ -5,6 +5,9 @@
 //! names such as `path`, `host` and `bytes`, which may mean anything, only beside a request's method. All other
 //! fields keep their own name. A value that cannot be used (a `level` of `gold`) stays an attribute.
 
+mod table;
+
+use self::table::TABLE;
 use super::request::{self, Target};
 use super::severity;
 use super::time::{self, Clock};
@@ -354,10 +357,15 @@ fn id<const N: usize>(line: &str, value: Value, record: &mut Record, set: impl F
         return false;
     }
     let mut id = [0; N];
+    let mut wrong = 0;
     for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-        let value = pair.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?));
-        let Some(value) = value else { return false };
-        *byte = value as u8;
+        let &[high, low] = pair else { return false };
+        let (high, low) = (HEX[high as usize], HEX[low as usize]);
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    if wrong > 15 {
+        return false;
     }
     set(record, id);
     true
@@ -374,112 +382,78 @@ fn part(text: Text, whole: &str, slice: &str) -> Text {
 }
 
 /// What a field's name, in any case, promises.
+#[inline]
 fn meaning_of(name: &str) -> Meaning {
-    let mut lower = [0; LONGEST];
-    let Some(lower) = lower.get_mut(..name.len()) else { return Meaning::Plain };
-    lower.copy_from_slice(name.as_bytes());
-    lower.make_ascii_lowercase();
-    match lower.len() {
-        0..=3 => short(lower),
-        4..=8 => medium(lower),
-        _ => long(lower),
-    }
-}
-
-fn short(name: &[u8]) -> Meaning {
-    match name {
-        b"msg" => Meaning::Body(1),
-        b"log" => Meaning::Body(3),
-        b"ts" | b"t" | b"@t" => Meaning::Time,
-        b"lvl" | b"@l" => Meaning::Level,
-        b"uri" | b"url" => Meaning::Target,
-        b"err" => Meaning::Known(Known::ErrorMessage),
-        b"pid" => Meaning::Known(Known::Pid),
-        _ => Meaning::Plain,
-    }
-}
-
-fn medium(name: &[u8]) -> Meaning {
-    match name {
-        b"message" | b"@message" => Meaning::Body(0),
-        b"body" => Meaning::Body(2),
-        b"event" => Meaning::Body(4),
-        b"time" | b"datetime" | b"date" | b"asctime" => Meaning::Time,
-        b"level" | b"severity" | b"loglevel" | b"@level" => Meaning::Level,
-        b"trace_id" | b"traceid" | b"trace.id" => Meaning::Trace,
-        b"span_id" | b"spanid" | b"span.id" => Meaning::Span,
-        b"request" => Meaning::Request,
-        b"url.path" => Meaning::Known(Known::Path),
-        b"url.full" => Meaning::Known(Known::Full),
-        b"req.url" => Meaning::Target,
-        b"path" => Meaning::TargetBeside,
-        b"method" => Meaning::Known(Known::Method),
-        b"status" => Meaning::Known(Known::Status),
-        b"clientip" => Meaning::Known(Known::Client),
-        b"client" => Meaning::Beside(Known::Client),
-        b"host" => Meaning::Beside(Known::Server),
-        b"bytes" => Meaning::Beside(Known::BodySize),
-        b"referer" | b"referrer" => Meaning::Known(Known::Referer),
-        b"error" => Meaning::Known(Known::ErrorMessage),
-        b"err.type" => Meaning::Known(Known::ErrorType),
-        b"stack" => Meaning::Known(Known::ErrorStack),
-        b"exc_info" => Meaning::Exception,
-        b"thread" => Meaning::Known(Known::Thread),
-        b"dbname" => Meaning::Known(Known::Database),
-        _ => Meaning::Plain,
-    }
-}
-
-fn long(name: &[u8]) -> Meaning {
-    let known = match name {
-        b"timestamp" | b"@timestamp" | b"time_local" | b"time_iso8601" => return Meaning::Time,
-        b"log.level" | b"log_level" | b"levelname" | b"severity_text" | b"severitytext" | b"error_severity" => {
-            return Meaning::Level;
-        }
-        b"severity_number" | b"severitynumber" => return Meaning::LevelNumber,
-        b"oteltraceid" => return Meaning::Trace,
-        b"otelspanid" => return Meaning::Span,
-        b"request_uri" | b"request_url" | b"request_path" | b"http_path" | b"http_url" | b"http_uri" => {
-            return Meaning::Target;
-        }
-        b"exception" => return Meaning::Exception,
-        b"http_method" | b"request_method" | b"http.method" | b"req.method" | b"http.request.method" => Known::Method,
-        b"status_code"
-        | b"statuscode"
-        | b"http_status"
-        | b"http_status_code"
-        | b"http.status_code"
-        | b"res.statuscode"
-        | b"http.response.status_code" => Known::Status,
-        b"remote_addr" | b"client_ip" | b"remote_ip" | b"client_addr" | b"remoteaddr" | b"remote_host"
-        | b"req.remoteaddress" | b"client.address" => Known::Client,
-        b"remote_port" | b"req.remoteport" | b"client_port" | b"client.port" => Known::ClientPort,
-        b"user_agent" | b"http_user_agent" | b"useragent" | b"user_agent.original" => Known::Agent,
-        b"http_referer" | b"http_referrer" | b"req.headers.referer" | b"http.request.header.referer" => Known::Referer,
-        b"http_host" => return Meaning::Beside(Known::Server),
-        b"server.address" => Known::Server,
-        b"body_bytes_sent" | b"http.response.body.size" => Known::BodySize,
-        b"bytes_sent" => return Meaning::Beside(Known::ResponseSize),
-        b"http.response.size" => Known::ResponseSize,
-        b"url.query" => Known::Query,
-        b"network.protocol.version" => Known::Protocol,
-        b"error.message" | b"err.message" | b"exception.message" => Known::ErrorMessage,
-        b"error.stack"
-        | b"err.stack"
-        | b"error.stack_trace"
-        | b"stack_trace"
-        | b"stacktrace"
-        | b"exception.stacktrace" => Known::ErrorStack,
-        b"error.type" | b"error.kind" | b"exception.type" | b"exception_class" => Known::ErrorType,
-        b"process.pid" => Known::Pid,
-        b"thread_name" | b"threadname" | b"thread.name" | b"process.thread.name" => Known::Thread,
-        b"db.namespace" => Known::Database,
-        _ => return Meaning::Plain,
+    let (Some(&start), Some(&end)) = (STARTS.get(name.len()), STARTS.get(name.len() + 1)) else {
+        return Meaning::Plain;
     };
-    Meaning::Known(known)
+    let head = head(name.as_bytes());
+    let heads = HEADS.get(start..end).unwrap_or_default().iter().enumerate();
+    for (at, _) in heads.filter(|(_, known)| **known == head) {
+        let Some((known, meaning)) = TABLE.get(start + at) else { break };
+        if *known == name || known.eq_ignore_ascii_case(name) {
+            return *meaning;
+        }
+    }
+    Meaning::Plain
 }
+
+/// A name's first bytes with capitals and small letters made the same. Names that differ here differ.
+#[inline]
+const fn head(name: &[u8]) -> u64 {
+    let head = match (name.first_chunk::<8>(), name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(eight), _, _) => u64::from_le_bytes(*eight),
+        (None, Some(first), Some(last)) => (u32::from_le_bytes(*last) as u64) << 32 | u32::from_le_bytes(*first) as u64,
+        _ => match *name {
+            [a] => a as u64,
+            [a, b] => a as u64 | (b as u64) << 8,
+            [a, b, c] => a as u64 | (b as u64) << 8 | (c as u64) << 16,
+            _ => 0,
+        },
+    };
+    head | 0x2020_2020_2020_2020
+}
+
+/// The heads of the table's names.
+static HEADS: [u64; TABLE.len()] = {
+    let mut heads = [0; TABLE.len()];
+    let mut at = 0;
+    while at < TABLE.len() {
+        heads[at] = head(TABLE[at].0.as_bytes());
+        at += 1;
+    }
+    heads
+};
+
+/// Where the names of each length begin in the table.
+static STARTS: [usize; LONGEST + 2] = {
+    let mut starts = [0; LONGEST + 2];
+    let mut at = 0;
+    while at < TABLE.len() {
+        assert!(at == 0 || TABLE[at - 1].0.len() <= TABLE[at].0.len(), "the table is sorted by length");
+        let mut longer = TABLE[at].0.len() + 1;
+        while longer < starts.len() {
+            starts[longer] = at + 1;
+            longer += 1;
+        }
+        at += 1;
+    }
+    starts
+};
 
 type Attribute = (Text, Value);
+
+/// The values of hexadecimal digits; 255 for other bytes.
+static HEX: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        values[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
 
 /// The longest name of the table.
 const LONGEST: usize = 27;
