@@ -473,10 +473,7 @@ impl Seen {
     /// Notes a name; true when it may have been noted before.
     #[inline]
     pub(super) fn note(&mut self, name: &[u8]) -> bool {
-        let byte = |at: usize| u64::from(name.get(at).copied().unwrap_or_default());
-        let mix =
-            byte(0) | byte(name.len() / 2) << 8 | byte(name.len().wrapping_sub(1)) << 16 | (name.len() as u64) << 24;
-        let hash = mix.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+        let hash = (names::head(name) ^ (name.len() as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
         let word = &mut self.0[(hash >> 6) as usize & 3];
         let bit = 1 << (hash & 63);
         let before = *word & bit != 0;

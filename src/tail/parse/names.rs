@@ -93,21 +93,20 @@ impl Known {
 /// Without a message the body is the whole line.
 pub(super) fn assign(line: &str, record: &mut Record, clock: &mut Clock) {
     let mut plan = Plan { line, clock, taken: 0, request: false, body: None, added: [None; 8], adds: 0 };
-    let mut meanings = [Meaning::Plain; MOST];
-    for (at, ((name, value), meaning)) in record.attributes.iter().zip(&mut meanings).enumerate() {
+    let mut places = [0; MOST];
+    for (at, ((name, value), place)) in record.attributes.iter().zip(&mut places).enumerate() {
         let name = name.get(line, &record.scratch);
-        *meaning = meaning_of(name);
-        if *meaning != Meaning::Plain {
-            plan.look_ahead(at, name, *meaning, *value, record);
+        *place = place_of(name);
+        if *place != 0 {
+            plan.look_ahead(at, name, meaning_at(*place), *value, record);
         }
     }
     record.body = Text::of(line, line);
     let mut kept = 0;
     for at in 0..record.attributes.len() {
         let Some(&attribute) = record.attributes.get(at) else { break };
-        let meaning = meanings.get(at).copied().unwrap_or(Meaning::Plain);
-        let attribute =
-            if meaning == Meaning::Plain { Some(attribute) } else { plan.take(at, attribute, meaning, record) };
+        let place = places.get(at).copied().unwrap_or_default();
+        let attribute = if place == 0 { Some(attribute) } else { plan.take(at, attribute, meaning_at(place), record) };
         if let Some(attribute) = attribute {
             if let Some(slot) = record.attributes.get_mut(kept) {
                 *slot = attribute;
@@ -381,26 +380,29 @@ fn part(text: Text, whole: &str, slice: &str) -> Text {
     }
 }
 
-/// What a field's name, in any case, promises.
+/// Where a field's name, in any case, stands in the table, counted from 1; 0: nowhere.
 #[inline]
-fn meaning_of(name: &str) -> Meaning {
-    let (Some(&start), Some(&end)) = (STARTS.get(name.len()), STARTS.get(name.len() + 1)) else {
-        return Meaning::Plain;
-    };
+fn place_of(name: &str) -> u8 {
+    let (Some(&start), Some(&end)) = (STARTS.get(name.len()), STARTS.get(name.len() + 1)) else { return 0 };
     let head = head(name.as_bytes());
-    let heads = HEADS.get(start..end).unwrap_or_default().iter().enumerate();
-    for (at, _) in heads.filter(|(_, known)| **known == head) {
-        let Some((known, meaning)) = TABLE.get(start + at) else { break };
-        if *known == name || known.eq_ignore_ascii_case(name) {
-            return *meaning;
+    for at in start..end {
+        if HEADS.get(at) == Some(&head)
+            && let Some((known, _)) = TABLE.get(at)
+            && (*known == name || known.eq_ignore_ascii_case(name))
+        {
+            return at as u8 + 1;
         }
     }
-    Meaning::Plain
+    0
+}
+
+fn meaning_at(place: u8) -> Meaning {
+    TABLE.get(usize::from(place) - 1).map_or(Meaning::Plain, |(_, meaning)| *meaning)
 }
 
 /// A name's first bytes with capitals and small letters made the same. Names that differ here differ.
 #[inline]
-const fn head(name: &[u8]) -> u64 {
+pub(super) const fn head(name: &[u8]) -> u64 {
     let head = match (name.first_chunk::<8>(), name.first_chunk::<4>(), name.last_chunk::<4>()) {
         (Some(eight), _, _) => u64::from_le_bytes(*eight),
         (None, Some(first), Some(last)) => (u32::from_le_bytes(*last) as u64) << 32 | u32::from_le_bytes(*first) as u64,
@@ -430,6 +432,7 @@ static STARTS: [usize; LONGEST + 2] = {
     let mut starts = [0; LONGEST + 2];
     let mut at = 0;
     while at < TABLE.len() {
+        assert!(TABLE.len() < u8::MAX as usize, "a place fits into a byte");
         assert!(at == 0 || TABLE[at - 1].0.len() <= TABLE[at].0.len(), "the table is sorted by length");
         let mut longer = TABLE[at].0.len() + 1;
         while longer < starts.len() {

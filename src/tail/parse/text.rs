@@ -10,7 +10,7 @@ use crate::signal::record::{Record, Text};
 pub(super) fn parse(line: &str, record: &mut Record, clock: &mut Clock) {
     record.body = Text::of(line, line);
     let mut rest = skip_color(line);
-    rest = rest.strip_prefix(['[', '(']).unwrap_or(rest);
+    rest = ruby(rest).strip_prefix(['[', '(']).unwrap_or(rest);
     let mut words = 1;
     if let Some(stamp) = leading_time(rest, clock) {
         record.time = stamp.time;
@@ -23,11 +23,18 @@ pub(super) fn parse(line: &str, record: &mut Record, clock: &mut Clock) {
 }
 
 fn leading_time(text: &str, clock: &mut Clock) -> Option<time::Stamp> {
-    // Rails and Ruby's logger write `I, [2026-11-24T10:00:00.123456 #12]  INFO -- : …`.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
     time::iso(text, clock).or_else(|| time::common_log(text, clock))
+}
+
+/// Goes past the letter of Ruby's logger: `I, [2026-11-24T10:00:00.123456 #12]  INFO -- : …`.
+fn ruby(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'D' | b'I' | b'W' | b'E' | b'F' | b'A', b',', b' ', b'[', ..] => text.get(3..).unwrap_or(text),
+        _ => text,
+    }
 }
 
 /// Looks for a level among the first words.
