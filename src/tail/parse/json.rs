@@ -306,7 +306,7 @@ impl Scan<'_> {
             self.some_digits()?;
             whole = false;
         }
-        Some(whole.then_some(if negative { -int } else { int }))
+        Some(whole.then(|| if negative { -int } else { int }))
     }
 
     #[inline]

@@ -118,6 +118,19 @@ pub(super) fn assign(line: &str, record: &mut Record, clock: &mut Clock) {
     for (known, value) in plan.added.into_iter().flatten() {
         record.put(Text::Fixed(known.name()), value);
     }
+    if plan.request && record.severity == 0 {
+        record.severity = of_status(record);
+    }
+}
+
+/// An access record that tells no level has that of its status, as a line of an access log has.
+fn of_status(record: &Record) -> u8 {
+    let status = record.attributes.iter().find(|(name, _)| *name == Text::Fixed(Known::Status.name()));
+    match status {
+        Some((_, Value::Int(500..))) => 17,
+        Some(_) => 9,
+        None => 0,
+    }
 }
 
 struct Plan<'a> {

@@ -41,7 +41,7 @@ fn ruby(text: &str) -> &str {
 fn level(line: &str, text: &str, words: usize, record: &mut Record) {
     let mut rest = text;
     for number in 0..words {
-        rest = skip_color(rest.trim_start_matches([' ', '\t', '|']));
+        rest = skip_blank(rest);
         let end = memchr::memchr3(b' ', b'\t', b'|', rest.as_bytes()).unwrap_or(rest.len());
         let Some(word) = rest.get(..end).filter(|word| !word.is_empty()) else { return };
         if let Some((level, severity)) = level_of(word, number == 0) {
@@ -73,6 +73,17 @@ fn level_of(word: &str, first: bool) -> Option<(&str, u8)> {
         return severity::word(bare).map(|severity| (bare, severity));
     }
     None
+}
+
+/// Goes past spaces, bars and colour codes.
+fn skip_blank(mut text: &str) -> &str {
+    loop {
+        let rest = skip_color(text.trim_start_matches([' ', '\t', '|']));
+        if rest.len() == text.len() {
+            return rest;
+        }
+        text = rest;
+    }
 }
 
 /// Goes past colour codes (`ESC [ … m`) at the start.

@@ -9,7 +9,7 @@ use super::Meaning::{
 };
 
 /// Names and what they promise, sorted by length.
-pub(super) static TABLE: [(&str, Meaning); 140] = [
+pub(super) static TABLE: [(&str, Meaning); 141] = [
     ("t", Time),
     ("ts", Time),
     ("@t", Time),
@@ -88,6 +88,7 @@ pub(super) static TABLE: [(&str, Meaning); 140] = [
     ("threadname", Known(Thread)),
     ("clienthost", Known(Client)),
     ("oteltraceid", Trace),
+    ("request.url", Target),
     ("request_uri", Target),
     ("request_url", Target),
     ("http_method", Known(Method)),
