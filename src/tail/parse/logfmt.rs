@@ -41,7 +41,7 @@ fn scan(line: &str, record: &mut Record) -> Option<u32> {
     loop {
         if record.attributes.len() >= MAX_ATTRIBUTES {
             let rest = line.get(pairs.at..)?.trim_ascii();
-            if !rest.is_empty() {
+            if !rest.is_empty() && !names::has(line, record, "logfmt.rest") {
                 record.put_str("logfmt.rest", line, rest);
             }
             break;

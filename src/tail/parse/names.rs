@@ -133,6 +133,11 @@ fn of_status(record: &Record) -> u8 {
     }
 }
 
+/// True when an attribute of this name is there: no two may share one.
+pub(super) fn has(line: &str, record: &Record, name: &str) -> bool {
+    record.attributes.iter().any(|(known, _)| known.get(line, &record.scratch) == name)
+}
+
 struct Plan<'a> {
     line: &'a str,
     clock: &'a mut Clock,

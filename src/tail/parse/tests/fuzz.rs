@@ -42,7 +42,7 @@ fn recorded() -> Vec<String> {
 }
 
 /// Pieces that mean something to one of the parsers.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 29] = [
     "\"",
     "\\",
     "{",
@@ -67,6 +67,11 @@ const PIECES: [&str; 24] = [
     "\n",
     "@",
     "\u{feff}",
+    "user=a,user=b,db=c,",
+    ", client: 1.2.3.4",
+    " rt=0.001",
+    "\"user.name\":1,\"user\":2,",
+    "\"status\":200,\"method\":\"GET\",",
 ];
 
 proptest! {
