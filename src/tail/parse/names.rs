@@ -95,24 +95,25 @@ pub(super) fn assign(line: &str, record: &mut Record, clock: &mut Clock) {
     let mut plan = Plan { line, clock, taken: 0, request: false, body: None, added: [None; 8], adds: 0 };
     let mut places = [0; MOST];
     for (at, ((name, value), place)) in record.attributes.iter().zip(&mut places).enumerate() {
-        let name = name.get(line, &record.scratch);
-        *place = place_of(name);
+        *place = place_of(bytes_of(*name, line, &record.scratch));
         if *place != 0 {
-            plan.look_ahead(at, name, meaning_at(*place), *value, record);
+            plan.look_ahead(at, *name, meaning_at(*place), *value, record);
         }
     }
     record.body = Text::of(line, line);
     let mut kept = 0;
     for at in 0..record.attributes.len() {
-        let Some(&attribute) = record.attributes.get(at) else { break };
         let place = places.get(at).copied().unwrap_or_default();
-        let attribute = if place == 0 { Some(attribute) } else { plan.take(at, attribute, meaning_at(place), record) };
-        if let Some(attribute) = attribute {
+        if place != 0 {
+            let Some(&attribute) = record.attributes.get(at) else { break };
+            let Some(attribute) = plan.take(at, attribute, meaning_at(place), record) else { continue };
             if let Some(slot) = record.attributes.get_mut(kept) {
                 *slot = attribute;
             }
-            kept += 1;
+        } else if kept < at {
+            record.attributes.copy_within(at..=at, kept);
         }
+        kept += 1;
     }
     record.attributes.truncate(kept);
     for (known, value) in plan.added.into_iter().flatten() {
@@ -130,6 +131,16 @@ fn of_status(record: &Record) -> u8 {
         Some((_, Value::Int(500..))) => 17,
         Some(_) => 9,
         None => 0,
+    }
+}
+
+/// The bytes of a text, without a look at where characters begin and end.
+#[inline]
+pub(super) fn bytes_of<'a>(text: Text, line: &'a str, scratch: &'a str) -> &'a [u8] {
+    match text {
+        Text::Line(start, end) => line.as_bytes().get(start as usize..end as usize).unwrap_or_default(),
+        Text::Scratch(start, end) => scratch.as_bytes().get(start as usize..end as usize).unwrap_or_default(),
+        Text::Fixed(text) => text.as_bytes(),
     }
 }
 
@@ -154,7 +165,7 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     /// What must be known before the first attribute is judged.
-    fn look_ahead(&mut self, at: usize, name: &str, meaning: Meaning, value: Value, record: &Record) {
+    fn look_ahead(&mut self, at: usize, name: Text, meaning: Meaning, value: Value, record: &Record) {
         match (meaning, value) {
             (Meaning::Body(rank), Value::Text(_)) if self.body.is_none_or(|(best, _)| rank < best) => {
                 self.body = Some((rank, at));
@@ -163,7 +174,7 @@ impl Plan<'_> {
                 self.request |= request::line(record.text(self.line, text)).is_some();
             }
             (Meaning::Known(known), value) => {
-                if known.name() == name {
+                if known.name() == record.text(self.line, name) {
                     self.taken |= 1 << known as u32;
                 }
                 if let (Known::Method, Value::Text(text)) = (known, value) {
@@ -400,18 +411,21 @@ fn part(text: Text, whole: &str, slice: &str) -> Text {
 
 /// Where a field's name, in any case, stands in the table, counted from 1; 0: nowhere.
 #[inline]
-fn place_of(name: &str) -> u8 {
-    let (Some(&start), Some(&end)) = (STARTS.get(name.len()), STARTS.get(name.len() + 1)) else { return 0 };
-    let head = head(name.as_bytes());
-    for at in start..end {
-        if HEADS.get(at) == Some(&head)
-            && let Some((known, _)) = TABLE.get(at)
-            && (*known == name || known.eq_ignore_ascii_case(name))
-        {
-            return at as u8 + 1;
+fn place_of(name: &[u8]) -> u8 {
+    let mut slot = slot_of(name);
+    loop {
+        let place = SLOTS[slot];
+        if place == 0 {
+            return 0;
         }
+        if let Some((known, _)) = TABLE.get(usize::from(place) - 1)
+            && known.len() == name.len()
+            && (known.as_bytes() == name || known.as_bytes().eq_ignore_ascii_case(name))
+        {
+            return place;
+        }
+        slot = (slot + 1) % SLOTS.len();
     }
-    0
 }
 
 fn meaning_at(place: u8) -> Meaning {
@@ -434,32 +448,26 @@ pub(super) const fn head(name: &[u8]) -> u64 {
     head | 0x2020_2020_2020_2020
 }
 
-/// The heads of the table's names.
-static HEADS: [u64; TABLE.len()] = {
-    let mut heads = [0; TABLE.len()];
-    let mut at = 0;
-    while at < TABLE.len() {
-        heads[at] = head(TABLE[at].0.as_bytes());
-        at += 1;
-    }
-    heads
-};
+/// Where the search for a name begins.
+#[inline]
+const fn slot_of(name: &[u8]) -> usize {
+    ((head(name) ^ (name.len() as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
+}
 
-/// Where the names of each length begin in the table.
-static STARTS: [usize; LONGEST + 2] = {
-    let mut starts = [0; LONGEST + 2];
+/// The table's places by the hashes of its names; 0: free. What is taken lies in the next slot that is free.
+static SLOTS: [u8; 512] = {
+    let mut slots = [0; 512];
+    assert!(TABLE.len() < 256, "a place fits into a byte and half of the slots stay free");
     let mut at = 0;
     while at < TABLE.len() {
-        assert!(TABLE.len() < u8::MAX as usize, "a place fits into a byte");
-        assert!(at == 0 || TABLE[at - 1].0.len() <= TABLE[at].0.len(), "the table is sorted by length");
-        let mut longer = TABLE[at].0.len() + 1;
-        while longer < starts.len() {
-            starts[longer] = at + 1;
-            longer += 1;
+        let mut slot = slot_of(TABLE[at].0.as_bytes());
+        while slots[slot] != 0 {
+            slot = (slot + 1) % slots.len();
         }
         at += 1;
+        slots[slot] = at as u8;
     }
-    starts
+    slots
 };
 
 type Attribute = (Text, Value);
@@ -476,8 +484,6 @@ static HEX: [u8; 256] = {
     values
 };
 
-/// The longest name of the table.
-const LONGEST: usize = 27;
 /// More attributes than a record of JSON or logfmt has.
 const MOST: usize = 256;
 

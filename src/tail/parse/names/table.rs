@@ -8,7 +8,7 @@ use super::Meaning::{
     self, Beside, Body, Exception, Known, Level, LevelNumber, Request, Span, Target, TargetBeside, Time, Trace,
 };
 
-/// Names and what they promise, sorted by length.
+/// Names and what they promise.
 pub(super) static TABLE: [(&str, Meaning); 141] = [
     ("t", Time),
     ("ts", Time),
