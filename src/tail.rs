@@ -5,12 +5,13 @@
 //! data and positions together: after a crash reading goes on exactly behind what the sink has accepted. When the
 //! sink is full nothing more is read: the log files are the buffer.
 
-pub mod config;
 mod adopt;
+pub mod config;
 mod discover;
 mod follow;
 mod gzip;
 mod identity;
+pub mod journald;
 mod lines;
 mod open;
 mod packs;
