@@ -12,12 +12,14 @@ mod follow;
 mod gzip;
 mod identity;
 pub mod journald;
+mod intake;
 mod lines;
 mod open;
 mod packs;
 pub mod parse;
 mod poll;
 mod position;
+mod run;
 mod table;
 mod tailer;
 
@@ -29,6 +31,8 @@ use crate::signal::logs::LogBatch;
 use crate::signal::record::Record;
 
 pub use discover::{GlobError, MAX_FILES};
+pub use intake::Intake;
+pub use run::start;
 pub use tailer::{Done, Now, Tailer};
 
 /// Takes what the tailer reads.
@@ -89,6 +93,8 @@ pub struct GroupSettings {
     pub max_line: usize,
     /// Joins lines to one record.
     pub multiline: Option<MultilineSettings>,
+    /// How its lines are understood.
+    pub format: parse::Choice,
     /// Nanoseconds after which the last line of a file is taken although its end is missing, marked; `None`: not
     /// while the file stands at its path.
     pub partial_after: Option<u64>,
@@ -103,6 +109,7 @@ impl GroupSettings {
             start: Start::Beginning,
             max_line: 256 << 10,
             multiline: None,
+            format: parse::Choice::Auto,
             partial_after: None,
         }
     }

@@ -50,7 +50,7 @@ fn found(service: &Path, own: Option<PathBuf>) -> PathBuf {
 }
 
 /// `$XDG_STATE_HOME/plimsoll`, `~/.local/state/plimsoll` without it.
-fn own_state(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+pub fn own_state(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let base = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());
     let base = base.or_else(|| variable("HOME").map(|home| home.join(".local/state")))?;
     Some(base.join("plimsoll"))

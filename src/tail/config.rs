@@ -9,6 +9,7 @@ use crate::base::check;
 use crate::base::fault::{Fault, join, step};
 use crate::base::switch::Switch;
 use crate::base::units::{Dur, Size};
+pub use super::parse::Choice as Format;
 use crate::pipeline::config::{LogMetric, Redact};
 
 /// `logs:`.
@@ -66,28 +67,6 @@ impl Default for File {
             attributes: BTreeMap::new(),
         }
     }
-}
-
-/// How a line is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Decided by the first lines of each file.
-    Auto,
-    /// One JSON object per line.
-    Json,
-    /// `key=value` pairs.
-    Logfmt,
-    /// nginx access log (`combined`) and error log.
-    Nginx,
-    /// Postgres' own log.
-    Postgres,
-    /// HAProxy's HTTP and TCP log.
-    Haproxy,
-    /// RFC 3164 and RFC 5424.
-    Syslog,
-    /// The whole line is the message.
-    Text,
 }
 
 /// Where reading starts in a file that was never seen before.

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::{Record, Text, Value};
 
+use super::parse::Parser;
 use super::gzip::Unpack;
 use super::identity::{HEAD, Head, Mark, Node, Print, WINDOW, read_at};
 use super::lines::{Encoding, Next, alike, decode};
@@ -67,6 +68,8 @@ pub(crate) struct Stream {
     pub(crate) touched: bool,
     /// Time of its latest record without a time of its own.
     pub(crate) last: u64,
+    /// Understands its lines; made with the first one.
+    pub(crate) parser: Option<Box<Parser>>,
 }
 
 impl Stream {
@@ -431,8 +434,10 @@ fn emit(
     marks: Marks,
     (record, batch, sink): (&mut Record, &mut LogBatch, &mut dyn Sink),
 ) {
-    record.clear();
-    record.body = Text::of(line, line);
+    let parser = stream.parser.get_or_insert_with(|| Box::new(Parser::new(group.format)));
+    if !parser.parse(line, record) {
+        group.source.unparsed.add(1);
+    }
     let path = record.keep(&stream.label);
     record.put(Text::Fixed("log.file.path"), Value::Text(path));
     if marks.cut {

@@ -202,6 +202,7 @@ impl Table {
             after: None,
             touched: true,
             last: 0,
+            parser: None,
         });
         unpack.rewind()?;
         Ok(true)

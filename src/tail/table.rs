@@ -23,7 +23,7 @@ use super::lines::{Multiline, Rules};
 use super::open::{Opened, open};
 use super::packs::Packs;
 use super::position::{self, Known, Place, State};
-use super::{GlobError, GroupSettings, Now, Settings, Start};
+use super::{GlobError, parse, GroupSettings, Now, Settings, Start};
 
 /// How long a truncated content waits for a copy that holds what was not read of it.
 const COPY_WAIT: u64 = 15 * SECOND;
@@ -41,6 +41,7 @@ pub(crate) struct Group {
     pub(crate) glob: Glob,
     pub(crate) rules: Rules,
     pub(crate) partial_after: Option<u64>,
+    pub(crate) format: parse::Choice,
     pub(crate) source: Arc<Source>,
     start: Start,
     /// Its first start is over.
@@ -119,6 +120,7 @@ impl Group {
             glob: Glob::new(&settings.path, &settings.exclude)?,
             rules: Rules { max_line: settings.max_line, multiline },
             partial_after: settings.partial_after,
+            format: settings.format,
             source,
             start: settings.start,
             started: false,
@@ -410,6 +412,7 @@ impl Table {
             after,
             touched: true,
             last: 0,
+            parser: None,
         };
         self.nodes.insert(opened.node, id);
         self.streams.insert(id, stream);

@@ -60,6 +60,7 @@ pub struct Tailer {
     first: Option<u64>,
     read: u64,
     pinned: u64,
+    nudged: bool,
 }
 
 impl Tailer {
@@ -82,6 +83,7 @@ impl Tailer {
             first: None,
             read: now.mono,
             pinned: 0,
+            nudged: false,
         })
     }
 
@@ -126,9 +128,14 @@ impl Tailer {
         Done::Idle(if self.first.is_some() { FRAME_IDLE } else { POLL })
     }
 
-    /// A hint that something changed in a watched folder.
+    /// A hint that names changed in a watched folder: the next step looks which files there are.
     pub fn hint(&mut self) {
         self.table.urgent = true;
+    }
+
+    /// A hint that a file was written: the next step looks at those that are known.
+    pub fn nudge(&mut self) {
+        self.nudged = true;
     }
 
     /// Folders in which files appear, for a watch.
@@ -158,7 +165,8 @@ impl Tailer {
             self.table.scan(now);
             self.scanned = Some(now.mono);
             self.polled = now.mono;
-        } else if now.mono.saturating_sub(self.polled) >= POLL {
+        } else if self.nudged || now.mono.saturating_sub(self.polled) >= POLL {
+            self.nudged = false;
             self.table.poll(now, false);
             self.polled = now.mono;
         } else {
