@@ -18,12 +18,15 @@ mod taker;
 mod units;
 
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::parse::{Choice, Format};
-use super::{Done, Now, config};
+use super::parse::Choice;
+use super::{Done, Intake, Now, config};
 use crate::base::clock::unix_nanos;
 use crate::base::stop::Stop;
+use crate::signal::frame::Position;
+use crate::status::Board;
 
 pub use reader::Journal;
 
@@ -53,21 +56,11 @@ pub struct Settings {
 impl Settings {
     /// As configured, for the box's own journal.
     pub fn new(config: &config::Journald, group: usize) -> Self {
-        let choice = match config.format {
-            config::Format::Auto => Choice::Auto,
-            config::Format::Json => Choice::Fixed(Format::Json),
-            config::Format::Logfmt => Choice::Fixed(Format::Logfmt),
-            config::Format::Nginx => Choice::Fixed(Format::Nginx),
-            config::Format::Postgres => Choice::Fixed(Format::Postgres),
-            config::Format::Haproxy => Choice::Fixed(Format::Haproxy),
-            config::Format::Syslog => Choice::Fixed(Format::Syslog),
-            config::Format::Text => Choice::Fixed(Format::Text),
-        };
         Self {
             group,
             units: config.units.clone(),
             exclude: config.exclude.clone(),
-            choice,
+            choice: config.format,
             program: None,
             directory: None,
             own_unit: "plimsoll.service".into(),
@@ -77,14 +70,36 @@ impl Settings {
     }
 }
 
-/// A glob in the settings that cannot be used.
+/// Why the journal cannot be read at all. What may pass is a fault on the board instead.
 #[derive(Debug, thiserror::Error)]
-#[error("bad pattern of units (logs.journald): {0}")]
-pub struct PatternError(#[from] globset::Error);
+pub enum StartError {
+    /// A glob of units is none.
+    #[error("bad pattern of units (logs.journald): {0}")]
+    Pattern(#[from] globset::Error),
+    /// The system gives no thread.
+    #[error("cannot start the thread that reads the journal: {0}")]
+    Thread(#[from] std::io::Error),
+}
 
 /// True when the box has a journal that can be read: `journalctl` and a folder of journal files.
 pub fn is_here() -> bool {
     child::find().is_some() && child::FOLDERS.iter().any(|folder| std::path::Path::new(folder).is_dir())
+}
+
+/// Starts the thread; it ends soon after `stop` is set.
+///
+/// # Errors
+/// A pattern of units is none, or no thread can be had.
+pub fn start(
+    settings: Settings,
+    positions: &[Position],
+    intake: Intake,
+    board: &Board,
+    stop: Stop,
+) -> Result<JoinHandle<()>, StartError> {
+    let now = Now { mono: 0, unix: unix_nanos() };
+    let journal = Journal::new(settings, positions, Box::new(intake), board, now)?;
+    Ok(std::thread::Builder::new().name("journald".into()).spawn(move || run(journal, &stop))?)
 }
 
 /// Reads until `stop` is set; then the child is ended and what was read is offered a last time.

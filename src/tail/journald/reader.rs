@@ -14,7 +14,7 @@ use super::export::Parser;
 use super::position::Place;
 use super::taker::Taker;
 use super::units::{Filter, Units};
-use super::{PatternError, Settings};
+use super::{StartError, Settings};
 
 /// A frame is sealed this long after its first record.
 const FRAME_AGE: u64 = SECOND;
@@ -80,7 +80,7 @@ impl Journal {
         sink: Box<dyn Sink>,
         board: &Board,
         now: Now,
-    ) -> Result<Self, PatternError> {
+    ) -> Result<Self, StartError> {
         let filter = Filter::new(&settings.units, &settings.exclude, &settings.own_unit, settings.own_pid)?;
         let found = Place::find(positions);
         let fresh = found.is_none();
@@ -303,6 +303,12 @@ impl Journal {
     #[cfg(test)]
     pub(super) fn child(&self) -> Option<u32> {
         self.child.as_ref().map(|running| running.journalctl.id())
+    }
+
+    /// Entries that were looked at.
+    #[cfg(test)]
+    pub(super) fn scanned(&self) -> u64 {
+        self.taker.scanned
     }
 
     /// True when it waits for what is written from now on.
