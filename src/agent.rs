@@ -128,7 +128,8 @@ impl Base {
         service::reloading();
         let outcome = self.reload_checked(current, running).await;
         service::reloaded();
-        let standing = outcome.as_ref().err().map(|why| format!("the new config was refused, the old one goes on: {why}"));
+        let standing =
+            outcome.as_ref().err().map(|why| format!("the new config was refused, the old one goes on: {why}"));
         self.board.note("config", standing.clone());
         outcome.map_err(|why| standing.unwrap_or(why))
     }

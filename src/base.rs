@@ -8,4 +8,6 @@ pub mod fault;
 pub mod secret;
 pub mod stop;
 pub mod switch;
+pub mod terminal;
+pub mod tls;
 pub mod units;

@@ -18,6 +18,7 @@ mod convert;
 #[rustfmt::skip]
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines, clippy::wildcard_imports, reason = "generated")]
 pub mod generated;
+pub mod place;
 pub mod socket;
 
 pub use client::{Client, ClientError};

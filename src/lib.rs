@@ -4,6 +4,7 @@
 //! plain call, `spool` keeps it until it is delivered, `export` delivers it, `status`, `control`, `web` and
 //! `cli` show it. Imports point one way; `tests/layers.rs` holds the order.
 
+pub mod agent;
 pub mod base;
 pub mod cli;
 pub mod collect;

@@ -11,4 +11,5 @@ pub mod metrics;
 pub mod pack;
 pub mod record;
 pub mod resource;
+pub mod split;
 pub mod wire;

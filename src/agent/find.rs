@@ -22,10 +22,30 @@ const MAX_FOUND: usize = 50;
 /// Entries of one folder that are looked at.
 const MAX_ENTRIES: usize = 10_000;
 /// What Debian's rsyslog writes from the journal.
-const OF_THE_JOURNAL: &[&str] =
-    &["syslog", "messages", "auth.log", "kern.log", "daemon.log", "user.log", "mail.log", "cron.log", "debug", "secure"];
+const OF_THE_JOURNAL: &[&str] = &[
+    "syslog",
+    "messages",
+    "auth.log",
+    "kern.log",
+    "daemon.log",
+    "user.log",
+    "mail.log",
+    "cron.log",
+    "debug",
+    "secure",
+];
 /// No application's.
-const LEFT_OUT: &[&str] = &["journal", "plimsoll", "installer", "apt", "private"];
+const LEFT_OUT: &[&str] = &[
+    "journal",
+    "plimsoll",
+    "installer",
+    "apt",
+    "private",
+    "alternatives.log",
+    "bootstrap.log",
+    "dpkg.log",
+    "fontconfig.log",
+];
 
 /// The readable logs below `root` (`/var/log`), by application.
 pub(super) fn logs(root: &Path, journal_is_read: bool) -> Vec<Found> {
@@ -64,9 +84,10 @@ fn is_log(path: &Path) -> bool {
 fn is_readable(path: &Path) -> bool {
     use rustix::fs::{Mode, OFlags};
     let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
-    opened.ok().and_then(|file| rustix::fs::fstat(&file).ok()).is_some_and(|stat| {
-        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
-    })
+    opened
+        .ok()
+        .and_then(|file| rustix::fs::fstat(&file).ok())
+        .is_some_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile)
 }
 
 #[cfg(test)]
@@ -81,7 +102,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "line\n").unwrap();
         };
-        ["nginx/access.log", "nginx/error.log", "shop.log", "syslog", "journal/a.log", "wtmp", "old/a.log.1"].map(write);
+        ["nginx/access.log", "nginx/error.log", "shop.log", "syslog", "journal/a.log", "wtmp", "old/a.log.1"]
+            .map(write);
         let names = |journal| logs(dir.path(), journal).into_iter().map(|found| found.service).collect::<Vec<_>>();
         assert_eq!(names(true), ["nginx", "shop"]);
         assert_eq!(names(false), ["nginx", "shop", "syslog"]);

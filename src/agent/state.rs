@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::cli::reach;
+use crate::control::place;
 
 /// The state folder, made when it is missing (mode 0750): as named, else `/var/lib/plimsoll` for root and the
 /// service, else `$XDG_STATE_HOME/plimsoll`.
@@ -28,14 +28,14 @@ fn default_folder() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some(PathBuf::from("/var/lib/plimsoll"));
     }
-    reach::own_state(|name| std::env::var_os(name).map(PathBuf::from))
+    place::own_state(|name| std::env::var_os(name).map(PathBuf::from))
 }
 
 /// The control socket: systemd's runtime folder for the service, else beside the state.
 pub(super) fn socket(state: &Path) -> PathBuf {
     let runtime = std::env::var_os("RUNTIME_DIRECTORY");
     let folder = runtime.and_then(|folders| std::env::split_paths(&folders).next());
-    folder.unwrap_or_else(|| state.to_owned()).join(reach::SOCKET)
+    folder.unwrap_or_else(|| state.to_owned()).join(place::SOCKET)
 }
 
 /// The host's name up to its first dot would lose `db.eu` and `db.us` into one: it is kept whole.

@@ -50,7 +50,8 @@ pub(super) fn start(own: &Own, host: &str) -> anyhow::Result<Option<Telemetry>> 
         registry.try_init().context("the log printer")?;
         return Ok(None);
     };
-    let telemetry = build(&otlp.endpoint, host).with_context(|| format!("self.otlp_grpc.endpoint {}", otlp.endpoint))?;
+    let telemetry =
+        build(&otlp.endpoint, host).with_context(|| format!("self.otlp_grpc.endpoint {}", otlp.endpoint))?;
     let spans = tracing_opentelemetry::layer().with_tracer(telemetry.traces.tracer("plimsoll"));
     let lines = OpenTelemetryTracingBridge::new(&telemetry.logs);
     let foreign = "info,h2=off,hyper=off,hyper_util=off,tonic=off,tower=off,reqwest=off,rustls=off,opentelemetry=off,opentelemetry_sdk=off,opentelemetry_otlp=off";
@@ -71,9 +72,15 @@ fn build(endpoint: &str, host: &str) -> anyhow::Result<Telemetry> {
         ])
         .build();
     let time = Duration::from_secs(10);
-    let spans = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(time).build()?;
-    let lines = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(time).build()?;
-    let points = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(time).build()?;
+    let spans =
+        opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(time).build()?;
+    let lines =
+        opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(time).build()?;
+    let points = opentelemetry_otlp::MetricExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .with_timeout(time)
+        .build()?;
     let traces = SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(spans).build();
     let logs = SdkLoggerProvider::builder().with_resource(resource.clone()).with_batch_exporter(lines).build();
     let metrics = SdkMeterProvider::builder().with_resource(resource).with_periodic_exporter(points).build();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::print::{left, print};
+use crate::base::terminal::{left, print};
 use crate::signal::metrics::Desc;
 use crate::store::translate;
 

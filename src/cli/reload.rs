@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::print::print;
 use super::reach::Reach;
+use crate::base::terminal::print;
 use crate::status::report::words::clean;
 
 /// Read the configuration again, as SIGHUP does

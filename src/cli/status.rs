@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
 
-use super::print::{Paint, print};
 use super::reach::Reach;
+use crate::base::terminal::{Paint, print};
 use crate::status::report::Report;
 
 mod screen;

@@ -10,32 +10,65 @@ use crate::status::report::Usage;
 
 /// Every metric that it can put.
 pub const METRICS: &[Desc] = &[
-    LINES, LINE_BYTES, BEHIND, UNPARSED, INVALID_UTF8, CUT, SPOOL_BYTES, SPOOL_FRAMES, SPOOL_FULL, QUARANTINED, SENT_FRAMES,
-    SENT_RECORDS, SENT_BYTES, RETRIES, REFUSED, DROPPED, BACKLOG_BYTES, BACKLOG_AGE, LOST, FAULTS, MEMORY, CPU,
+    LINES,
+    LINE_BYTES,
+    BEHIND,
+    UNPARSED,
+    INVALID_UTF8,
+    CUT,
+    SPOOL_BYTES,
+    SPOOL_FRAMES,
+    SPOOL_FULL,
+    QUARANTINED,
+    SENT_FRAMES,
+    SENT_RECORDS,
+    SENT_BYTES,
+    RETRIES,
+    REFUSED,
+    DROPPED,
+    BACKLOG_BYTES,
+    BACKLOG_AGE,
+    LOST,
+    FAULTS,
+    MEMORY,
+    CPU,
 ];
 const LINES: Desc = Desc::counter("plimsoll.source.lines", "{line}", "Log lines taken from a source.");
 const LINE_BYTES: Desc = Desc::counter("plimsoll.source.io", "By", "Bytes of log lines taken from a source.");
-const BEHIND: Desc = Desc::gauge("plimsoll.source.behind", "By", "Bytes that lie in a source's files and are not taken yet.");
-const UNPARSED: Desc =
-    Desc::counter("plimsoll.source.unparsed", "{line}", "Lines that did not parse in their file's format and went out as text.");
+const BEHIND: Desc =
+    Desc::gauge("plimsoll.source.behind", "By", "Bytes that lie in a source's files and are not taken yet.");
+const UNPARSED: Desc = Desc::counter(
+    "plimsoll.source.unparsed",
+    "{line}",
+    "Lines that did not parse in their file's format and went out as text.",
+);
 const INVALID_UTF8: Desc =
     Desc::counter("plimsoll.source.invalid_utf8", "{line}", "Lines with invalid UTF-8, which was replaced.");
 const CUT: Desc = Desc::counter("plimsoll.source.cut", "{line}", "Lines that were cut at the size limit.");
 const SPOOL_BYTES: Desc = Desc::gauge("plimsoll.spool.size", "By", "Bytes on disk in the spool of a signal.");
-const SPOOL_FRAMES: Desc = Desc::counter("plimsoll.spool.frames", "{frame}", "Frames appended to the spool of a signal.");
-const SPOOL_FULL: Desc = Desc::counter("plimsoll.spool.full", "{refusal}", "Pushes refused because the spool was full.");
+const SPOOL_FRAMES: Desc =
+    Desc::counter("plimsoll.spool.frames", "{frame}", "Frames appended to the spool of a signal.");
+const SPOOL_FULL: Desc =
+    Desc::counter("plimsoll.spool.full", "{refusal}", "Pushes refused because the spool was full.");
 const QUARANTINED: Desc = Desc::counter("plimsoll.spool.quarantined", "By", "Bytes of the spool set aside as damaged.");
-const SENT_FRAMES: Desc = Desc::counter("plimsoll.export.frames", "{frame}", "Frames that a destination answered for good.");
+const SENT_FRAMES: Desc =
+    Desc::counter("plimsoll.export.frames", "{frame}", "Frames that a destination answered for good.");
 const SENT_RECORDS: Desc =
     Desc::counter("plimsoll.export.records", "{record}", "Log records or metric points that a destination took.");
 const SENT_BYTES: Desc = Desc::counter("plimsoll.export.io", "By", "Compressed bytes sent to a destination.");
-const RETRIES: Desc = Desc::counter("plimsoll.export.retries", "{request}", "Requests that failed and were tried again.");
+const RETRIES: Desc =
+    Desc::counter("plimsoll.export.retries", "{request}", "Requests that failed and were tried again.");
 const REFUSED: Desc =
     Desc::counter("plimsoll.export.refused", "{record}", "Records or points that a destination refused for good.");
-const DROPPED: Desc =
-    Desc::counter("plimsoll.export.dropped", "{record}", "Records or points that a full spool dropped before delivery.");
-const BACKLOG_BYTES: Desc = Desc::gauge("plimsoll.export.backlog", "By", "Compressed bytes that wait for a destination.");
-const BACKLOG_AGE: Desc = Desc::gauge("plimsoll.export.backlog.age", "s", "Age of the oldest frame that waits for a destination.");
+const DROPPED: Desc = Desc::counter(
+    "plimsoll.export.dropped",
+    "{record}",
+    "Records or points that a full spool dropped before delivery.",
+);
+const BACKLOG_BYTES: Desc =
+    Desc::gauge("plimsoll.export.backlog", "By", "Compressed bytes that wait for a destination.");
+const BACKLOG_AGE: Desc =
+    Desc::gauge("plimsoll.export.backlog.age", "s", "Age of the oldest frame that waits for a destination.");
 const LOST: Desc = Desc::counter("plimsoll.lost", "{item}", "What was lost or spoiled, by part and reason.");
 const FAULTS: Desc = Desc::gauge("plimsoll.faults", "{fault}", "Faults that stand now and need mending.");
 const MEMORY: Desc = Desc::gauge("plimsoll.memory.usage", "By", "Resident memory of the agent.");
@@ -146,7 +179,8 @@ mod tests {
             });
             found.map(|sample| sample.point.clone())
         };
-        let number = |number: i64| Some(crate::signal::metrics::Point::Number(crate::signal::metrics::Number::Int(number)));
+        let number =
+            |number: i64| Some(crate::signal::metrics::Point::Number(crate::signal::metrics::Number::Int(number)));
         assert_eq!(value("plimsoll.source.lines", "files /srv/*.log"), number(7));
         assert_eq!(value("plimsoll.source.lines", "host"), None, "the host has no lines");
         assert_eq!(value("plimsoll.export.retries", "loki"), number(2));

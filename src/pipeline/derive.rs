@@ -100,7 +100,10 @@ impl State {
     }
 
     fn same(&self, other: &Self) -> bool {
-        self.metric == other.metric && self.measure == other.measure && self.by == other.by && self.bounds == other.bounds
+        self.metric == other.metric
+            && self.measure == other.measure
+            && self.by == other.by
+            && self.bounds == other.bounds
     }
 
     fn observe(&mut self, record: &Record, line: &str) {
@@ -141,9 +144,11 @@ impl State {
         match self.measure {
             Measure::Count => Point::Number(Number::Int(0)),
             Measure::Sum | Measure::Gauge => Point::Number(Number::Double(0.0)),
-            Measure::Histogram => {
-                Point::Histogram(Histogram { bounds: self.bounds.clone(), counts: vec![0; self.bounds.len() + 1], sum: 0.0 })
-            }
+            Measure::Histogram => Point::Histogram(Histogram {
+                bounds: self.bounds.clone(),
+                counts: vec![0; self.bounds.len() + 1],
+                sum: 0.0,
+            }),
         }
     }
 }
@@ -214,15 +219,23 @@ mod tests {
     fn points(derived: &Derived) -> Vec<(Vec<String>, Point)> {
         let mut samples = Samples::default();
         derived.put(&mut samples);
-        let labels = |sample: &crate::signal::metrics::Sample| sample.attributes.iter().map(|(_, value)| value.to_string()).collect();
-        let mut points: Vec<_> = samples.samples().iter().map(|sample| (labels(sample), sample.point.clone())).collect();
+        let labels = |sample: &crate::signal::metrics::Sample| -> Vec<String> {
+            sample.attributes.iter().map(|(_, value)| value.to_string()).collect()
+        };
+        let mut points: Vec<_> =
+            samples.samples().iter().map(|sample| (labels(sample), sample.point.clone())).collect();
         points.sort_by(|a, b| a.0.cmp(&b.0));
         points
     }
 
     #[test]
     fn a_histogram_sorts_numbers_into_buckets_by_its_labels() {
-        let config = LogMetric { histogram: Some("latency_ms".into()), unit: "ms".into(), buckets: vec![10.0, 100.0], ..config("d") };
+        let config = LogMetric {
+            histogram: Some("latency_ms".into()),
+            unit: "ms".into(),
+            buckets: vec![10.0, 100.0],
+            ..config("d")
+        };
         let derived = Derived::new(&[config]);
         line(&derived, "GET", "/a", Value::Int(10));
         line(&derived, "GET", "/a", Value::Double(10.5));
@@ -231,7 +244,10 @@ mod tests {
         line(&derived, "POST", "/a", Value::Bool(true));
         let points = points(&derived);
         assert_eq!(points.len(), 2);
-        assert_eq!(points[0].1, Point::Histogram(Histogram { bounds: vec![10.0, 100.0], counts: vec![1, 1, 1], sum: 5020.5 }));
+        assert_eq!(
+            points[0].1,
+            Point::Histogram(Histogram { bounds: vec![10.0, 100.0], counts: vec![1, 1, 1], sum: 5020.5 })
+        );
     }
 
     #[test]
@@ -249,7 +265,10 @@ mod tests {
         let number = Number::Double;
         assert_eq!(points.len(), 3);
         assert!(points.contains(&Point::Number(Number::Int(3))), "{points:?}");
-        assert!(points.contains(&Point::Number(number(7.0))) && points.contains(&Point::Number(number(-2.0))), "{points:?}");
+        assert!(
+            points.contains(&Point::Number(number(7.0))) && points.contains(&Point::Number(number(-2.0))),
+            "{points:?}"
+        );
     }
 
     #[test]

@@ -117,7 +117,13 @@ mod tests {
         }
         let cut = apply(&mut record, &line, &resource());
         assert_eq!(cut, Cut { dropped: 5, shortened: MAX_ATTRIBUTES as u64 });
-        let bytes: usize = record.attributes.iter().filter_map(|(_, value)| if let Value::Text(text) = value { Some(record.text(&line, *text).len()) } else { None }).sum();
+        let bytes: usize = record
+            .attributes
+            .iter()
+            .filter_map(
+                |(_, value)| if let Value::Text(text) = value { Some(record.text(&line, *text).len()) } else { None },
+            )
+            .sum();
         assert!(bytes <= MAX_BYTES && bytes > MAX_BYTES - 100, "{bytes}");
     }
 }

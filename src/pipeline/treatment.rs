@@ -61,16 +61,28 @@ impl Treatment {
 
     fn count(&self, cut: limit::Cut, record: &Record, line: &str) {
         let path = |(name, value): &(Text, Value)| match value {
-            Value::Text(text) if record.text(line, *name) == "log.file.path" => Some(record.text(line, *text).to_owned()),
+            Value::Text(text) if record.text(line, *name) == "log.file.path" => {
+                Some(record.text(line, *text).to_owned())
+            }
             _ => None,
         };
         let place = record.attributes.iter().find_map(path).unwrap_or_else(|| self.resource.service().to_owned());
         let max = limit::MAX_ATTRIBUTES;
         if cut.dropped > 0 {
-            self.board.lost("pipeline", "attributes_dropped", cut.dropped, format!("{place}: a line with more than {max} attributes; its body is whole"));
+            self.board.lost(
+                "pipeline",
+                "attributes_dropped",
+                cut.dropped,
+                format!("{place}: a line with more than {max} attributes; its body is whole"),
+            );
         }
         if cut.shortened > 0 {
-            self.board.lost("pipeline", "attributes_cut", cut.shortened, format!("{place}: a line with more than 48 KiB of attributes; its body is whole"));
+            self.board.lost(
+                "pipeline",
+                "attributes_cut",
+                cut.shortened,
+                format!("{place}: a line with more than 48 KiB of attributes; its body is whole"),
+            );
         }
     }
 }

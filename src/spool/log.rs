@@ -278,6 +278,9 @@ impl Log {
             return Err(error);
         }
         self.unsynced_since.get_or_insert_with(Instant::now);
+        if self.unsynced.last().is_none_or(|(first, _)| *first != segment.first) {
+            self.unsynced.push((segment.first, Arc::clone(&writer.file)));
+        }
         segment.end += head.len();
         segment.add(&head);
         self.last = head.number;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use super::parse::Choice as Format;
 use crate::base::check;
 use crate::base::fault::{Fault, join, step};
 use crate::base::switch::Switch;
 use crate::base::units::{Dur, Size};
-pub use super::parse::Choice as Format;
 use crate::pipeline::config::{LogMetric, Redact};
 
 /// `logs:`.

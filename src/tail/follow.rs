@@ -13,10 +13,10 @@ use rustix::io::Errno;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::{Record, Text, Value};
 
-use super::parse::Parser;
 use super::gzip::Unpack;
 use super::identity::{HEAD, Head, Mark, Node, Print, WINDOW, read_at};
 use super::lines::{Encoding, Next, alike, decode};
+use super::parse::Parser;
 use super::position::{Place, State};
 use super::table::Group;
 use super::{Now, Sink};

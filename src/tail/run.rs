@@ -120,7 +120,8 @@ impl Watch {
         let renamed = Arc::new(AtomicBool::new(false));
         let names = Arc::clone(&renamed);
         let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let written = event.is_ok_and(|event| matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_)));
+            let written = event
+                .is_ok_and(|event| matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_)));
             if !written {
                 names.store(true, Relaxed);
             }

@@ -23,7 +23,7 @@ use super::lines::{Multiline, Rules};
 use super::open::{Opened, open};
 use super::packs::Packs;
 use super::position::{self, Known, Place, State};
-use super::{GlobError, parse, GroupSettings, Now, Settings, Start};
+use super::{GlobError, GroupSettings, Now, Settings, Start, parse};
 
 /// How long a truncated content waits for a copy that holds what was not read of it.
 const COPY_WAIT: u64 = 15 * SECOND;

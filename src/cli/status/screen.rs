@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::base::clock::SECOND;
+use crate::base::terminal::{Paint, Style, WIDTH, cut, left, right, wrap};
 use crate::base::units::Size;
-use crate::cli::print::{Paint, Style, WIDTH, cut, left, right, wrap};
 use crate::status::report::words::{age, clean};
 use crate::status::report::{DestinationReport, Health, LossReport, Report, SourceReport, SpoolReport};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::base::clock::SECOND;
-use crate::cli::print::WIDTH;
+use crate::base::terminal::WIDTH;
 use crate::signal::frame::Signal;
 use crate::status::Board;
 use crate::status::report::{Identity, Reporter, Usage};

@@ -60,7 +60,7 @@ async fn an_idle_cursor_gets_a_frame_long_before_the_interval_and_none_when_stop
     let number = spool.append(&frame(2, 10)).unwrap();
     // The interval is an hour: the test ends only because the cursor asked.
     while spool.handle.shared.log.lock().unwrap().readers.values().next().unwrap().at < number {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     stop.set();
     let (first, again, ended) = waiting.await.unwrap();

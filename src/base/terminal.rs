@@ -66,6 +66,12 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Prints a line to standard error.
+pub fn complain(text: &str) {
+    // There is no better place left to say that standard error cannot be written.
+    let _lost = writeln!(io::stderr().lock(), "{text}").is_err();
+}
+
 /// `text` in at least `width` characters, at the left.
 pub fn left(text: &str, width: usize) -> String {
     format!("{text:<width$}")
