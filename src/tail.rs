@@ -11,6 +11,7 @@ mod discover;
 mod follow;
 mod gzip;
 mod identity;
+pub mod journald;
 mod intake;
 mod lines;
 mod open;
