@@ -12,7 +12,7 @@ use super::plan::Plan;
 use crate::base::stop::Stop;
 use crate::collect::schedule::{self, Job, Sink};
 use crate::signal::frame::Signal;
-use crate::tail::{self, Intake};
+use crate::tail::{self, Intake, journald};
 
 /// What runs. The flow stops from its source: first the readers, then the senders.
 pub(super) struct Running {
@@ -42,6 +42,12 @@ impl Running {
             let positions = base.pipeline.log_positions();
             let started = tail::start(plan.settings, &positions, intake, base.board.clone(), running.sources.clone());
             running.threads.push(started.context("logs.files")?);
+        }
+        if let Some((settings, treatment)) = plan.journal {
+            let intake = Intake::new(base.pipeline.clone(), vec![treatment]);
+            let positions = base.pipeline.log_positions();
+            let started = journald::start(settings, &positions, intake, &base.board, running.sources.clone());
+            running.threads.push(started.context("logs.journald")?);
         }
         for job in plan.jobs {
             let sink = sink(&job, base);
