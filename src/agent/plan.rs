@@ -97,6 +97,24 @@ impl Plan {
         out
     }
 
+    /// Names of its sources on the board.
+    pub(super) fn names(&self) -> Vec<String> {
+        let files =
+            self.tail.iter().flat_map(|tail| &tail.settings.groups).map(|group| format!("files {}", group.path));
+        let journal = self.journal.iter().map(|_| "journald".to_owned());
+        files.chain(journal).chain(self.jobs.iter().map(|job| job.name.clone())).collect()
+    }
+
+    /// The metrics that are made from log lines, by their entry.
+    pub(super) fn derived(&self) -> Vec<(String, Arc<Derived>)> {
+        let files = self
+            .tail
+            .iter()
+            .flat_map(|tail| tail.settings.groups.iter().map(|group| group.path.clone()).zip(&tail.treatments));
+        let journal = self.journal.iter().map(|(_, treatment)| ("logs.journald".to_owned(), treatment));
+        files.chain(journal).filter_map(|(name, treatment)| Some((name, Arc::clone(treatment.derived()?)))).collect()
+    }
+
     /// Name and signals of each destination, for people.
     pub(super) fn destinations(&self) -> Vec<(String, String)> {
         let signals = |prepared: &export::Prepared| {
