@@ -270,8 +270,8 @@ proptest! {
     /// The server is Prometheus: all or nothing, and what it has it takes again. The oracle is what it really stored.
     #[test]
     fn no_good_point_is_lost_uncounted_whatever_answers_are_lost(
-        points in 1..60_u64,
-        bad in proptest::collection::hash_set(0..60_u64, 0..6),
+        points in 1..300_u64,
+        bad in proptest::collection::hash_set(0..300_u64, 0..40),
         fates in proptest::collection::vec((any::<bool>(), any::<bool>()), 0..40),
         repeat in any::<bool>(),
     ) {
