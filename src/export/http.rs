@@ -159,9 +159,6 @@ pub(super) fn encoding(codec: Codec) -> Option<&'static str> {
     }
 }
 
-#[cfg(test)]
-mod meaning;
-
 pub(super) const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 const OTHER_CODEC: &str = "set compression: gzip (or none) for this destination";
 /// A connection comes quickly or not at all.
