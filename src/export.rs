@@ -24,6 +24,7 @@ mod fault;
 mod grpc;
 mod headers;
 mod http;
+mod pace;
 mod plan;
 mod refusal;
 mod send;
@@ -51,7 +52,7 @@ pub fn prepare(name: &str, config: &config::Destination) -> Result<Prepared, Str
             ("otlp_grpc", grpc::Grpc::new(otlp).map(|grpc| Arc::new(grpc) as Arc<dyn Transport>))
         }
     };
-    let transport = transport.map_err(|error| format!("destinations.{name}.{kind}.{error}"))?;
+    let transport = transport.map_err(|error| format!("destinations.{name}.{kind}: {error}"))?;
     let when_full = match otlp.when_full {
         config::WhenFull::Block => WhenFull::Block,
         config::WhenFull::DropOldest => WhenFull::DropOldest,

@@ -5,10 +5,9 @@
 //! different series, and so most of them arrive before the requests run out. Each record ends as taken or as refused.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::answer::{Answer, Reached};
 use super::refusal;
@@ -16,7 +15,7 @@ use crate::signal::frame::{Codec, Signal};
 use crate::signal::{pack, split};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// The way of one frame.
 #[derive(Debug)]
