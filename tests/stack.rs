@@ -4,6 +4,8 @@
 
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "stack_tests/logs.rs"]
+mod logs;
 #[path = "support/loki.rs"]
 mod loki;
 #[path = "stack_tests/metrics.rs"]

@@ -263,3 +263,27 @@ impl Site {
         get(self.port, "/metrics", &[])
     }
 }
+
+/// All bytes below `folder`, and what each zstd frame among them unpacks to, as text.
+pub(crate) fn unpacked(folder: &Path) -> String {
+    let mut out = String::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            out.push_str(&unpacked(&entry.path()));
+        } else if kind.is_file() {
+            let bytes = fs::read(entry.path()).unwrap();
+            out.push_str(&String::from_utf8_lossy(&bytes));
+            let starts = bytes.windows(4).enumerate().filter(|(_, four)| *four == [0x28, 0xb5, 0x2f, 0xfd]);
+            for (start, _) in starts {
+                let mut raw = Vec::new();
+                let decoder = zstd::Decoder::with_buffer(&bytes[start..]).unwrap().single_frame();
+                // The four bytes may stand anywhere else by chance.
+                if decoder.take(64 << 20).read_to_end(&mut raw).is_ok() {
+                    out.push_str(&String::from_utf8_lossy(&raw));
+                }
+            }
+        }
+    }
+    out
+}
