@@ -187,9 +187,10 @@ fn what_is_redacted_stands_neither_in_loki_nor_on_the_disk() {
         site.log("shop.log", &format!("{text}\n"));
         site.log("shop.json", &format!("{{\"msg\":\"{text}\",\"who\":{{\"is\":\"{secret}\",\"also\":[\"{secret}\",1]}},\"note\":\"pin=987654\",\"h\":\"Bearer eyJhbGciOi.secret\"}}\n"));
     }
+    site.log("shop.json", "{\"msg\":\"a number\",\"pan\":4111111111111111}\n");
     site.log("shop.log", "kept: 4111111111111112\n");
     let mut agent = site.start();
-    let found = loki.wait("{service_name=\"shop\"}", 11, SOON);
+    let found = loki.wait("{service_name=\"shop\"}", 12, SOON);
     assert!(found.iter().any(|entry| entry.line == "kept: 4111111111111112"), "no card: its check digit is wrong");
     agent.terminate(SOON);
     let shown = format!("{found:?}");
