@@ -77,7 +77,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&config, &base)?;
     greet::print(&base, &config, &plan)?;
     let mut current = config;
-    let mut running = Running::start(plan, &base)?;
+    let mut running = Running::start(plan, &base, None)?;
     let watchdog = service::ready(base.board.clone(), base.stop.clone());
     loop {
         tokio::select! {
@@ -142,7 +142,7 @@ impl Base {
         let plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
         let changed = plan::changes(current, &config);
         running.stop(STOP_TIME).await;
-        *running = Running::start(plan, self).map_err(|error| format!("{error:#}"))?;
+        *running = Running::start(plan, self, Some(running)).map_err(|error| format!("{error:#}"))?;
         *current = config;
         tracing::info!("reloaded: {changed}");
         Ok(changed)

@@ -12,6 +12,7 @@ mod follow;
 mod gzip;
 mod identity;
 mod intake;
+pub mod journald;
 mod lines;
 mod open;
 mod packs;
