@@ -21,6 +21,7 @@ mod base64;
 mod body;
 pub mod config;
 mod fault;
+mod grpc;
 mod headers;
 mod http;
 mod plan;
@@ -46,7 +47,9 @@ pub fn prepare(name: &str, config: &config::Destination) -> Result<Prepared, Str
         config::Destination::OtlpHttp(_) => {
             ("otlp_http", http::Http::new(otlp).map(|http| Arc::new(http) as Arc<dyn Transport>))
         }
-        config::Destination::OtlpGrpc(_) => ("otlp_grpc", Err("not there yet".to_owned())),
+        config::Destination::OtlpGrpc(_) => {
+            ("otlp_grpc", grpc::Grpc::new(otlp).map(|grpc| Arc::new(grpc) as Arc<dyn Transport>))
+        }
     };
     let transport = transport.map_err(|error| format!("destinations.{name}.{kind}.{error}"))?;
     let when_full = match otlp.when_full {

@@ -4,6 +4,8 @@
 mod gzip;
 #[path = "tail/identity.rs"]
 mod identity;
+#[path = "tail/ledger.rs"]
+mod ledger;
 #[path = "tail/lines.rs"]
 mod lines;
 #[path = "tail/links.rs"]

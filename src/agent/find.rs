@@ -102,8 +102,11 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "line\n").unwrap();
         };
-        ["nginx/access.log", "nginx/error.log", "shop.log", "syslog", "journal/a.log", "wtmp", "old/a.log.1"]
-            .map(write);
+        for name in
+            ["nginx/access.log", "nginx/error.log", "shop.log", "syslog", "journal/a.log", "wtmp", "old/a.log.1"]
+        {
+            write(name);
+        }
         let names = |journal| logs(dir.path(), journal).into_iter().map(|found| found.service).collect::<Vec<_>>();
         assert_eq!(names(true), ["nginx", "shop"]);
         assert_eq!(names(false), ["nginx", "shop", "syslog"]);

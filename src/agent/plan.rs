@@ -18,8 +18,8 @@ use crate::pipeline::Treatment;
 use crate::pipeline::derive::Derived;
 use crate::pipeline::redact::Redaction;
 use crate::signal::resource::Resource;
-use crate::tail::config::File;
-use crate::tail::{self, GroupSettings, MultilineSettings, Start};
+use crate::tail::config::{File, Journald};
+use crate::tail::{self, GroupSettings, MultilineSettings, Start, journald};
 
 /// The agent's own numbers come as often as the host's do by default.
 const OWN_INTERVAL: Duration = Duration::from_secs(15);
@@ -33,6 +33,7 @@ const OWN_SERIES: usize = 2000;
 /// Parts that are ready to start.
 pub(super) struct Plan {
     pub(super) tail: Option<Tail>,
+    pub(super) journal: Option<(journald::Settings, Treatment)>,
     pub(super) jobs: Vec<Job>,
     pub(super) destinations: Vec<(String, export::Prepared)>,
     host_interval: Option<Duration>,
@@ -52,17 +53,22 @@ impl Plan {
     /// What the config's own checks cannot see: a destination's secret or certificate that cannot be read.
     pub(super) fn new(config: &Config, base: &Base) -> anyhow::Result<Self> {
         let maker = Maker { config, base };
-        let tail = maker.tail()?;
+        let journal = maker.journal()?;
+        let tail = maker.tail(journal.is_some())?;
         let mut jobs = vec![maker.own_job()];
         jobs.extend(maker.host_job());
-        jobs.extend(tail.iter().flat_map(|tail| derived_jobs(config, tail)));
+        let files = tail
+            .iter()
+            .flat_map(|tail| tail.settings.groups.iter().map(|group| group.path.as_str()).zip(&tail.treatments));
+        let entry = journal.iter().map(|(_, treatment)| ("the journal", treatment));
+        jobs.extend(files.chain(entry).filter_map(|(name, treatment)| derived_job(config, name, treatment)));
         let mut destinations = Vec::new();
         for (name, destination) in &config.destinations {
             let prepared = export::prepare(name, destination).map_err(|error| anyhow!("{error}"))?;
             destinations.push((name.clone(), prepared));
         }
         let host_interval = config.host.on().map(|host| host.interval.0);
-        Ok(Self { tail, jobs, destinations, host_interval })
+        Ok(Self { tail, journal, jobs, destinations, host_interval })
     }
 
     /// Kind and description of each source, for people.
@@ -81,10 +87,32 @@ impl Plan {
                 ));
             }
         }
+        if let Some((settings, _)) = &self.journal {
+            let units = if settings.units.is_empty() { "all units".to_owned() } else { settings.units.join(", ") };
+            out.push(("journald", units));
+        }
         if out.is_empty() {
             out.push(("nothing", "is watched: the config switches everything off".into()));
         }
         out
+    }
+
+    /// Names of its sources on the board.
+    pub(super) fn names(&self) -> Vec<String> {
+        let files =
+            self.tail.iter().flat_map(|tail| &tail.settings.groups).map(|group| format!("files {}", group.path));
+        let journal = self.journal.iter().map(|_| "journald".to_owned());
+        files.chain(journal).chain(self.jobs.iter().map(|job| job.name.clone())).collect()
+    }
+
+    /// The metrics that are made from log lines, by their entry.
+    pub(super) fn derived(&self) -> Vec<(String, Arc<Derived>)> {
+        let files = self
+            .tail
+            .iter()
+            .flat_map(|tail| tail.settings.groups.iter().map(|group| group.path.clone()).zip(&tail.treatments));
+        let journal = self.journal.iter().map(|(_, treatment)| ("logs.journald".to_owned(), treatment));
+        files.chain(journal).filter_map(|(name, treatment)| Some((name, Arc::clone(treatment.derived()?)))).collect()
     }
 
     /// Name and signals of each destination, for people.
@@ -160,15 +188,33 @@ impl Maker<'_> {
         })
     }
 
-    fn tail(&self) -> anyhow::Result<Option<Tail>> {
+    /// Named, or found: then from now on.
+    fn journal(&self) -> anyhow::Result<Option<(journald::Settings, Treatment)>> {
+        let Some(logs) = self.config.logs.on() else { return Ok(None) };
+        let config = match &logs.journald {
+            Some(named) => named.on().cloned(),
+            None => (self.config.discover && journald::is_here()).then(Journald::default),
+        };
+        let Some(config) = config else { return Ok(None) };
+        let entry = File {
+            path: "logs.journald".into(),
+            redact: config.redact.clone(),
+            metrics: config.metrics.clone(),
+            ..File::default()
+        };
+        let treatment = self.treatment(&entry, "journal")?;
+        Ok(Some((journald::Settings::new(&config, 0), treatment)))
+    }
+
+    fn tail(&self, journal_is_read: bool) -> anyhow::Result<Option<Tail>> {
         let Some(logs) = self.config.logs.on() else { return Ok(None) };
         let mut groups = Vec::new();
         let mut treatments = Vec::new();
         for file in &logs.files {
             groups.push(group(file).with_context(|| format!("logs.files: {}", file.path))?);
-            treatments.push(self.treatment(file)?);
+            treatments.push(self.treatment(file, "logs")?);
         }
-        let found = if self.config.discover { find::logs(Path::new("/var/log"), false) } else { Vec::new() };
+        let found = if self.config.discover { find::logs(Path::new("/var/log"), journal_is_read) } else { Vec::new() };
         for found in &found {
             let file = File {
                 path: found.glob.clone(),
@@ -177,7 +223,7 @@ impl Maker<'_> {
                 ..File::default()
             };
             groups.push(group(&file)?);
-            treatments.push(self.treatment(&file)?);
+            treatments.push(self.treatment(&file, "logs")?);
         }
         if groups.is_empty() {
             return Ok(None);
@@ -187,8 +233,9 @@ impl Maker<'_> {
         Ok(Some(Tail { settings, treatments, found: found.len() }))
     }
 
-    fn treatment(&self, file: &File) -> anyhow::Result<Treatment> {
-        let service = file.service.as_deref().or(self.config.service.as_deref()).unwrap_or("logs");
+    /// `service` is for an entry that names none, in a config that names none.
+    fn treatment(&self, file: &File, service: &str) -> anyhow::Result<Treatment> {
+        let service = file.service.as_deref().or(self.config.service.as_deref()).unwrap_or(service);
         let redaction = Redaction::new(&file.redact).map_err(|error| anyhow!("{}: redact: {error}", file.path))?;
         let derived = (!file.metrics.is_empty()).then(|| Arc::new(Derived::new(&file.metrics)));
         let attributes = file.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -220,20 +267,15 @@ fn group(file: &File) -> anyhow::Result<GroupSettings> {
     })
 }
 
-fn derived_jobs(config: &Config, tail: &Tail) -> Vec<Job> {
-    let interval = config.host.on().map_or(OWN_INTERVAL, |host| host.interval.0);
-    let groups = tail.settings.groups.iter().zip(&tail.treatments);
-    let job = |(group, treatment): (&GroupSettings, &Treatment)| {
-        let derived = Arc::clone(treatment.derived()?);
-        Some(Job {
-            name: format!("metrics of {}", group.path),
-            kind: "derived",
-            collector: Box::new(FromLogs::new(derived)),
-            resource: Arc::clone(treatment.resource()),
-            interval,
-            timeout: HOST_TIMEOUT,
-            series: 2 * crate::pipeline::derive::MAX_SERIES,
-        })
-    };
-    groups.filter_map(job).collect()
+fn derived_job(config: &Config, name: &str, treatment: &Treatment) -> Option<Job> {
+    let derived = Arc::clone(treatment.derived()?);
+    Some(Job {
+        name: format!("metrics of {name}"),
+        kind: "derived",
+        collector: Box::new(FromLogs::new(derived)),
+        resource: Arc::clone(treatment.resource()),
+        interval: config.host.on().map_or(OWN_INTERVAL, |host| host.interval.0),
+        timeout: HOST_TIMEOUT,
+        series: 2 * crate::pipeline::derive::MAX_SERIES,
+    })
 }

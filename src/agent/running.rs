@@ -11,8 +11,9 @@ use super::Base;
 use super::plan::Plan;
 use crate::base::stop::Stop;
 use crate::collect::schedule::{self, Job, Sink};
+use crate::pipeline::derive::Derived;
 use crate::signal::frame::Signal;
-use crate::tail::{self, Intake};
+use crate::tail::{self, Intake, journald};
 
 /// What runs. The flow stops from its source: first the readers, then the senders.
 pub(super) struct Running {
@@ -21,27 +22,42 @@ pub(super) struct Running {
     threads: Vec<Thread<()>>,
     jobs: Vec<JoinHandle<()>>,
     sends: Vec<JoinHandle<()>>,
+    /// The metrics made from log lines, by the entry that they are made of.
+    derived: Vec<(String, Arc<Derived>)>,
 }
 
 impl Running {
-    /// Starts everything in `plan`.
+    /// Starts everything in `plan`. What `before` counted from the same log entries goes on: a reload resets no counter.
     ///
     /// # Errors
     /// A cursor cannot be written, or no thread can be had.
-    pub(super) fn start(plan: Plan, base: &Base) -> anyhow::Result<Self> {
+    pub(super) fn start(plan: Plan, base: &Base, before: Option<&Self>) -> anyhow::Result<Self> {
         let mut running = Self {
             sources: Stop::new(),
             senders: Stop::new(),
             threads: Vec::new(),
             jobs: Vec::new(),
             sends: Vec::new(),
+            derived: plan.derived(),
         };
+        for (name, derived) in before.iter().flat_map(|before| &before.derived) {
+            if let Some((_, new)) = running.derived.iter().find(|(known, _)| known == name) {
+                new.inherit(derived);
+            }
+        }
+        forget(&plan, base);
         running.send(&plan, base)?;
         if let Some(plan) = plan.tail {
             let intake = Intake::new(base.pipeline.clone(), plan.treatments);
             let positions = base.pipeline.log_positions();
             let started = tail::start(plan.settings, &positions, intake, base.board.clone(), running.sources.clone());
             running.threads.push(started.context("logs.files")?);
+        }
+        if let Some((settings, treatment)) = plan.journal {
+            let intake = Intake::new(base.pipeline.clone(), vec![treatment]);
+            let positions = base.pipeline.log_positions();
+            let started = journald::start(settings, &positions, intake, &base.board, running.sources.clone());
+            running.threads.push(started.context("logs.journald")?);
         }
         for job in plan.jobs {
             let sink = sink(&job, base);
@@ -83,6 +99,17 @@ impl Running {
         end(std::mem::take(&mut self.jobs), time).await;
         self.senders.set();
         end(std::mem::take(&mut self.sends), time).await;
+    }
+}
+
+/// Takes sources off the board, and their numbers off `/metrics`, that the plan does not have.
+fn forget(plan: &Plan, base: &Base) {
+    let names = plan.names();
+    for (name, _) in base.board.sources() {
+        if !names.contains(&name) {
+            base.board.forget_source(&name);
+            base.pipeline.latest().forget(&name);
+        }
     }
 }
 

@@ -63,8 +63,12 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-/// Loaded once: some hundred files on some systems, and the same for every connection.
-fn system() -> Result<Arc<RootCertStore>, String> {
+/// The authorities that the system trusts. Loaded once: the same for every connection, and hundreds of files on some
+/// systems.
+///
+/// # Errors
+/// There are none.
+pub fn system() -> Result<Arc<RootCertStore>, String> {
     static STORE: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let store = STORE.get_or_init(|| {
         let mut store = RootCertStore::empty();

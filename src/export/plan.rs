@@ -15,6 +15,9 @@ use super::refusal;
 use crate::signal::frame::{Codec, Signal};
 use crate::signal::{pack, split};
 
+#[cfg(test)]
+mod tests;
+
 /// The way of one frame.
 #[derive(Debug)]
 pub(crate) struct Plan {

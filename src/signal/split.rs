@@ -8,6 +8,9 @@
 use super::frame::Signal;
 use super::wire;
 
+#[cfg(test)]
+mod tests;
+
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {

@@ -257,6 +257,8 @@ impl View {
     /// Remembers what was skipped, unless the cursor was moved meanwhile.
     fn settle(&self, shared: &Shared, key: &str, offset: u64, skipped: Totals) -> Result<Step, SpoolError> {
         let mut log = lock(&shared.log);
+        let end = log.segments.back().filter(|last| last.first == self.segment.first && last.end == offset);
+        let end = end.map(|last| last.totals);
         let waits = log.segments.iter().rev().any(|segment| segment.last_record > log.synced);
         let reader = log.readers.get_mut(key).ok_or(SpoolError::Removed)?;
         if reader.moved != self.moved {
@@ -267,6 +269,10 @@ impl View {
         }
         reader.place = (self.segment.first, offset);
         reader.done += skipped;
+        if let Some(totals) = end {
+            // Damage since the start may have hidden a frame that is in the account.
+            reader.done = totals;
+        }
         Ok(Step::Wait(waits))
     }
 

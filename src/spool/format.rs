@@ -76,6 +76,8 @@ pub(super) struct Mark {
     pub(super) turn: u64,
     /// Every frame up to this number was synced.
     pub(super) synced: u64,
+    /// Numbers below this may have been used after that.
+    pub(super) reserved: u64,
     /// The spool was closed after that, and not opened again.
     pub(super) closed: bool,
 }
@@ -90,6 +92,7 @@ impl Mark {
         out[24..32].copy_from_slice(&self.head.first.to_le_bytes());
         out[32] = u8::from(self.closed);
         out[33] = signal_byte(self.head.signal);
+        out[40..48].copy_from_slice(&self.reserved.to_le_bytes());
         seal(&mut out);
         out
     }
@@ -99,7 +102,7 @@ impl Mark {
         let long = |at| u64::from_le_bytes(take(bytes, at));
         let head =
             SegmentHead { signal: signal_of(bytes[33])?, first: long(24), salt: u32::from_le_bytes(take(bytes, 4)) };
-        Some(Self { head, turn: long(8), synced: long(16), closed: bytes[32] != 0 })
+        Some(Self { head, turn: long(8), synced: long(16), reserved: long(40), closed: bytes[32] != 0 })
     }
 }
 

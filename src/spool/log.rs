@@ -44,6 +44,10 @@ pub(super) struct Log {
     pub(super) last: u64,
     /// Every frame up to this one survives a power cut.
     pub(super) synced: u64,
+    /// Only numbers below this are used: it survives a power cut that loses the frames.
+    pub(super) reserved: u64,
+    /// The same as in the newest mark, which may not be synced.
+    pub(super) reserving: u64,
     /// Cursors by file name.
     pub(super) readers: BTreeMap<String, Reader>,
     /// Segments with bytes that are not synced, oldest first.
@@ -123,6 +127,8 @@ pub(super) struct Faults {
     pub(super) sync: String,
 }
 
+/// Numbers are reserved in steps of this, so that those of frames that a power cut takes are not used again.
+pub(super) const RESERVE: u64 = 1 << 20;
 /// Live positions together; far beyond 10,000 files.
 const MAX_POSITIONS: usize = 16 << 20;
 
@@ -240,6 +246,9 @@ impl Log {
         if self.must_copy {
             self.rescue()?;
         }
+        if self.next + 1 >= self.reserved {
+            return Err(io::Error::other("too many frames were written since the latest sync"));
+        }
         let size = self.segment_size;
         let fits = |segment: &Segment| segment.end + len <= size || segment.last == segment.first;
         if self.writer.is_none() || !self.segments.back().is_some_and(fits) {
@@ -324,7 +333,7 @@ impl Log {
         self.next += 1;
         let path = self.dir.join(format!("{first:020}.seg"));
         let head = SegmentHead { signal: self.signal, first, salt: random() };
-        let mark = Mark { head, turn: 0, synced: self.synced, closed: false };
+        let mark = Mark { head, turn: 0, synced: self.synced, reserved: self.reserving, closed: false };
         let mut front = [0; FRAMES as usize];
         front[..64].copy_from_slice(&head.encode());
         front[MARKS[0] as usize..][..64].copy_from_slice(&mark.encode());
@@ -366,8 +375,9 @@ impl Log {
     pub(super) fn mark(&mut self, closed: bool) {
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back()) else { return };
         writer.turn += 1;
+        self.reserving = if closed { self.next } else { self.next + RESERVE };
         let head = SegmentHead { signal: self.signal, first: segment.first, salt: segment.salt };
-        let mark = Mark { head, turn: writer.turn, synced: self.synced, closed };
+        let mark = Mark { head, turn: writer.turn, synced: self.synced, reserved: self.reserving, closed };
         let _written = write_full(&*writer.file, [&mark.encode(), &[]], MARKS[(writer.turn % 2) as usize]).is_ok();
     }
 

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 
 use super::bookmark::{Bookmark, Found};
 use super::damage::Damage;
-use super::disk::{Disk, File, read_full};
-use super::format::{FRAMES, FrameHead, HeadError, MARKS, Mark, SegmentHead};
-use super::log::{Faults, Log, Positions, Reader, Segment, Totals, Writer, apply};
+use super::disk::{Disk, File, read_full, write_full};
+use super::format::{FRAMES, FrameHead, HEAD, HeadError, MARKS, Mark, SegmentHead};
+use super::log::{Faults, Log, Positions, RESERVE, Reader, Segment, Totals, Writer, apply};
 use super::scan::Scan;
 use super::{Limits, SEGMENT_BYTES};
 use crate::signal::frame::Signal;
@@ -45,11 +45,9 @@ struct Piece {
     void_from: u64,
     /// Its opening holds, services and positions too.
     opening: Option<u64>,
+    /// Its head was damaged and is known from a mark.
+    repair: bool,
 }
-
-/// Numbers are spent in steps of this after an unclean end: a power cut may have lost frames whose numbers are known
-/// elsewhere.
-const JUMP: u64 = 1 << 20;
 
 /// Opens the folder and answers the log, everything kept in it synced.
 pub(super) fn recover(origin: &Origin, damage: Arc<Damage>) -> io::Result<Log> {
@@ -57,7 +55,7 @@ pub(super) fn recover(origin: &Origin, damage: Arc<Damage>) -> io::Result<Log> {
     let mut survey = Survey::default();
     survey.pieces(&mut log)?;
     survey.readers(&mut log)?;
-    survey.synced();
+    survey.synced(&log);
     survey.walk(&mut log)?;
     survey.finish(&mut log)?;
     Ok(log)
@@ -80,6 +78,8 @@ fn empty(origin: &Origin, damage: Arc<Damage>) -> Log {
         next: 1,
         last: 0,
         synced: 0,
+        reserved: u64::MAX,
+        reserving: 0,
         readers: BTreeMap::new(),
         unsynced: Vec::new(),
         unsynced_since: None,
@@ -106,6 +106,8 @@ struct Survey {
     last: u64,
     /// A segment whose frames nobody can count was met.
     unknown: bool,
+    /// Segments whose head is damaged: file, number, bytes lost.
+    headless: Vec<(Arc<dyn File>, u64, u64)>,
     /// What lies behind the last accepted frame of a segment: loss if the next frame says that one is missing.
     tail: Option<(usize, Range<u64>)>,
 }
@@ -153,6 +155,7 @@ impl Survey {
         front[read..].fill(0);
         let marks = MARKS.map(|at| Mark::decode(&front[at as usize..]));
         let mark = marks.into_iter().flatten().max_by_key(|mark| mark.turn);
+        let mut repair = false;
         let head = match (SegmentHead::decode(&front), mark) {
             (Ok(head), _) => head,
             (Err(HeadError::Future(version)), _) => {
@@ -165,14 +168,15 @@ impl Survey {
                 return Ok(false);
             }
             (Err(HeadError::Damaged), Some(mark)) => {
-                log.damage.found(&*file, number, 0, 64, "damaged");
+                self.headless.push((Arc::clone(&file), number, HEAD as u64));
+                repair = true;
                 mark.head
             }
             (Err(HeadError::Damaged), None) => {
                 // A file that was made and not filled before the end came holds nothing.
                 if front.iter().any(|byte| *byte != 0) || len > FRAMES {
                     self.unknown = true;
-                    log.damage.found(&*file, number, 0, len, "damaged");
+                    self.headless.push((file, number, len));
                 }
                 log.disk.remove(&path)?;
                 return Ok(true);
@@ -199,7 +203,7 @@ impl Survey {
         self.highest = self.highest.max(head.first);
         let void_from = opening.map_or(0, |(_, frame)| frame.void_from);
         let opening = holds.map(|(_, frame)| frame.number);
-        self.pieces.push(Piece { segment, file, len, mark, limit: u64::MAX, void_from, opening });
+        self.pieces.push(Piece { segment, file, len, mark, limit: u64::MAX, void_from, opening, repair });
         Ok(false)
     }
 
@@ -243,11 +247,23 @@ impl Survey {
         Ok(())
     }
 
-    fn synced(&mut self) {
+    fn synced(&mut self, log: &Log) {
         self.marked = self.pieces.iter().filter_map(|piece| piece.mark).map(|mark| mark.synced).max().unwrap_or(0);
         self.highest = self.highest.max(self.marked);
         // Only synced frames are sent, so a cursor is evidence too.
-        self.synced = self.marked;
+        self.synced = log.readers.values().map(|reader| reader.at).fold(self.marked, u64::max);
+        for (file, number, len) in self.headless.drain(..) {
+            if number <= self.synced {
+                log.damage.found(&*file, number, 0, len, "damaged");
+            } else if len > HEAD as u64 {
+                log.damage.found(&*file, number, 0, len, "not_synced");
+            }
+        }
+        for piece in self.pieces.iter().filter(|piece| piece.repair) {
+            let head = SegmentHead { signal: log.signal, first: piece.segment.first, salt: piece.segment.salt };
+            // The mark serves as well; this is for the day when that breaks too.
+            let _repaired = write_full(&*piece.file, [&head.encode(), &[]], 0).is_ok();
+        }
     }
 
     /// The piece in which the frame after `number` is, or would be.
@@ -256,8 +272,6 @@ impl Survey {
     }
 
     fn walk(&mut self, log: &mut Log) -> io::Result<()> {
-        let newest_at = log.readers.values().map(|reader| reader.at).max().unwrap_or(0);
-        self.synced = self.synced.max(newest_at);
         let opening = self.pieces.iter().rposition(|piece| piece.opening.is_some_and(|number| number <= self.synced));
         let oldest_at = log.readers.values().map(|reader| reader.at).min().unwrap_or(u64::MAX);
         let start = opening.unwrap_or(0).min(self.piece_of(oldest_at)).min(self.piece_of(self.synced));
@@ -282,7 +296,7 @@ impl Survey {
         }
         if self.last < self.marked && !self.unknown {
             let hint = format!("frames {} to {} were synced and are gone", self.last + 1, self.marked);
-            log.damage.lost("missing", (self.marked - self.last).min(JUMP), hint);
+            log.damage.lost("missing", (self.marked - self.last).min(RESERVE), hint);
         }
         Ok(())
     }
@@ -305,8 +319,10 @@ impl Survey {
             self.highest = self.highest.max(head.number);
             let rising = head.number > self.last && head.number >= first;
             let synced = head.number <= self.synced;
-            let moves = scan.body(at, &head).filter(|_| rising && (synced || scan.payload_holds(at, &head)));
-            let Some((_, moves)) = moves else { continue };
+            let moves = scan.body(at, &head);
+            if !rising || (!synced && !(moves.is_some() && scan.payload_holds(at, &head))) {
+                continue;
+            }
             if head.previous > self.last.max(self.synced) {
                 return Some(end);
             }
@@ -318,11 +334,18 @@ impl Survey {
                 }
             }
             self.tail = None;
-            self.accept(log, index, at, &head);
-            if head.opening {
-                log.positions.clear();
+            self.last = head.number;
+            self.account(log, index, at, &head);
+            match moves {
+                Some((_, moves)) => {
+                    if head.opening {
+                        log.positions.clear();
+                    }
+                    apply(&mut log.positions, &moves);
+                }
+                // It keeps its place, and the cursors skip it.
+                None => log.damage.found(&*file, first, at, offset, "damaged"),
             }
-            apply(&mut log.positions, &moves);
             end = offset;
         }
         self.pieces[index].segment.end = end;
@@ -332,10 +355,9 @@ impl Survey {
         None
     }
 
-    fn accept(&mut self, log: &mut Log, index: usize, at: u64, head: &FrameHead) {
+    fn account(&mut self, log: &mut Log, index: usize, at: u64, head: &FrameHead) {
         let segment = &mut self.pieces[index].segment;
         segment.add(head);
-        self.last = head.number;
         for reader in log.readers.values_mut().filter(|reader| reader.at >= head.number) {
             reader.place = (segment.first, at + head.len());
             reader.done += Totals::of(head);
@@ -362,13 +384,15 @@ impl Survey {
 
     /// Makes what was kept durable and opens the newest segment to append, or a first one.
     fn finish(self, log: &mut Log) -> io::Result<()> {
-        let clean = !self.unknown
-            && match self.pieces.last() {
-                Some(piece) => piece.mark.is_some_and(|mark| mark.closed && mark.synced == self.highest),
-                None => self.highest == 0,
-            };
+        let closed = self.pieces.last().and_then(|piece| piece.mark).filter(|mark| mark.closed);
+        let clean = closed.filter(|mark| !self.unknown && mark.synced == self.last);
         log.last = self.last;
-        log.next = self.highest + if clean { 1 } else { JUMP };
+        // After an unclean end numbers may be known elsewhere whose frames are gone.
+        let marks = self.pieces.iter().filter_map(|piece| piece.mark);
+        let spent = clean.or(marks.max_by_key(|mark| mark.reserved)).map_or(0, |mark| mark.reserved);
+        let unknown = if self.unknown { RESERVE } else { 1 };
+        log.next = spent.max(self.highest + unknown);
+        log.reserving = log.next + RESERVE;
         let newest = self.pieces.len().saturating_sub(1);
         for (index, piece) in self.pieces.into_iter().enumerate() {
             if index == newest && piece.segment.end < piece.len {
@@ -394,6 +418,7 @@ impl Survey {
             writer.file.sync()?;
         }
         log.disk.sync_dir(&log.dir)?;
+        log.reserved = log.reserving;
         log.unsynced.clear();
         log.unsynced_since = None;
         log.dir_dirty = false;

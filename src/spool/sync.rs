@@ -38,7 +38,11 @@ pub(super) fn run(shared: &Shared) {
             Work::End => return,
             Work::Tidy => shared.tidy(),
             // A disk that fails is asked again after a while, not in a loop. The board says what is wrong.
-            Work::Sync => not_before = shared.sync().is_err().then(|| Instant::now() + shared.fsync.max(RETRY)),
+            Work::Sync => {
+                not_before = shared.sync().is_err().then(|| Instant::now() + shared.fsync.max(RETRY));
+                // What was delivered before it was known to be synced can go now.
+                shared.tidy();
+            }
         }
     }
 }
@@ -92,7 +96,7 @@ impl Shared {
     }
 
     fn sync_once(&self) -> io::Result<()> {
-        let (files, dir_dirty, target, point) = {
+        let (files, dir_dirty, target, point, reserving) = {
             let mut log = lock(&self.log);
             if log.must_copy {
                 log.rescue()?;
@@ -101,7 +105,7 @@ impl Shared {
                 return Ok(());
             }
             log.unsynced_since = None;
-            (log.unsynced.clone(), log.dir_dirty, log.last, log.segments.back().cloned())
+            (log.unsynced.clone(), log.dir_dirty, log.last, log.segments.back().cloned(), log.reserving)
         };
         // In order: a later frame is never durable without those before it being declared so first.
         for (_, file) in &files {
@@ -117,6 +121,7 @@ impl Shared {
             return Err(error);
         }
         let mut log = lock(&self.log);
+        log.reserved = log.reserved.max(reserving);
         if dir_dirty && log.segments.back().map(|segment| segment.first) == point.as_ref().map(|point| point.first) {
             log.dir_dirty = false;
         }

@@ -12,6 +12,9 @@ use crate::signal::frame::{Codec, Frame, Position, Signal};
 use crate::status::Board;
 
 mod basics;
+mod cursors;
+mod damage;
+mod power;
 mod sim;
 
 const LIMITS: Limits = Limits {
@@ -77,10 +80,8 @@ fn drain(spool: &Spool, destination: &str) -> Vec<(u64, u64)> {
     let mut got = Vec::new();
     runtime.block_on(async {
         while cursor.backlog().frames > 0 {
-            // A frame that the backlog promises and damage took: the cursor waits behind it.
-            let next = tokio::time::timeout(Duration::from_millis(300), cursor.next(&stop)).await;
-            let Ok(stored) = next else { break };
-            let stored = stored.unwrap().unwrap();
+            let next = tokio::time::timeout(Duration::from_secs(30), cursor.next(&stop)).await;
+            let stored = next.expect("a frame of the backlog never came").unwrap().unwrap();
             got.push((stored.number, count_of(&stored)));
             cursor.done(stored.number).await.unwrap();
         }

@@ -112,6 +112,8 @@ pub(crate) enum Turn {
     End,
     /// The batch is full.
     Full,
+    /// The file is shorter than it was.
+    Shrunk,
     /// The content before the offset is not the one that was read: another generation.
     Changed,
 }
@@ -207,7 +209,10 @@ impl Reader {
                 return Ok(Turn::Changed);
             }
             let end = from + got as u64;
-            stream.size = if got < want { end } else { stream.size.max(end) };
+            if got < want && end < stream.size {
+                return Ok(Turn::Shrunk);
+            }
+            stream.size = stream.size.max(end);
             grow_head(stream, file, &self.buf[..got], from)?;
             if self.is_zero(back..got) {
                 return self.over_zeros(file, stream, end);

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::OFlags;
 
@@ -18,6 +19,8 @@ pub(crate) struct Opened {
     pub(crate) node: Node,
     pub(crate) size: u64,
     pub(crate) modified: (i64, i64),
+    /// When it was made, Unix seconds, where the file system knows.
+    pub(crate) created: Option<i64>,
     pub(crate) head: Head,
     pub(crate) encoding: Encoding,
     /// It begins as a gzip file does.
@@ -48,9 +51,15 @@ pub(crate) fn open(path: &Path) -> io::Result<Opened> {
         node: Node::of(&meta),
         size: meta.size(),
         modified: (meta.mtime(), meta.mtime_nsec()),
+        created: created(&meta),
         head: Head::of(head),
         encoding: Encoding::of(head).map_or(Encoding::Utf8, |(encoding, _)| encoding),
         packed: head.starts_with(&[0x1f, 0x8b, 8]),
         file,
     })
+}
+
+fn created(meta: &fs::Metadata) -> Option<i64> {
+    let since = meta.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }

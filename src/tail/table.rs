@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +32,8 @@ const COPY_WAIT: u64 = 15 * SECOND;
 const PAST_KEPT: u64 = 600 * SECOND;
 /// How long what is known of a file that was not found since the start is kept, in seconds.
 const UNSEEN_KEPT: u64 = 7 * 24 * 3600;
+/// A file is the successor of one that was written at most so many seconds before it was made.
+const SIBLING_AFTER: i64 = 5;
 /// Contents that are remembered at most.
 const MAX_PASTS: usize = 200_000;
 
@@ -78,6 +81,8 @@ pub(crate) struct Table {
     pub(crate) streams: HashMap<u64, Stream>,
     nodes: HashMap<Node, u64>,
     pub(crate) pasts: HashMap<u64, Past>,
+    /// Streams by the stem of the path where they were found.
+    stems: HashMap<u64, Vec<u64>>,
     pub(crate) suspects: HashMap<Node, Suspect>,
     refused: HashMap<PathBuf, String>,
     pub(crate) packs: Packs,
@@ -153,6 +158,7 @@ impl Table {
             streams: HashMap::new(),
             nodes: HashMap::new(),
             pasts,
+            stems: HashMap::new(),
             suspects: HashMap::new(),
             packs: Packs::default(),
             refused: HashMap::new(),
@@ -387,7 +393,11 @@ impl Table {
     /// Begins to follow an open file at the offset of `place`.
     pub(crate) fn follow(&mut self, place: Place, fresh: &Fresh, opened: Opened, now: Now) -> u64 {
         let id = place.id;
-        let after = if place.print.mark.offset == 0 && !fresh.stray { self.before(place.born, id) } else { None };
+        let begins = place.print.mark.offset == 0 && !fresh.stray;
+        let kin = self.stems.entry(xxh3_64(stem(&fresh.path))).or_default();
+        kin.retain(|id| self.streams.contains_key(id));
+        let after = if begins { before(&self.streams, kin, (place.born, id), &opened) } else { None };
+        kin.push(id);
         let stream = Stream {
             id,
             group: fresh.group,
@@ -419,12 +429,6 @@ impl Table {
         self.moved.push(id);
         self.enqueue(id);
         id
-    }
-
-    /// The file that was rotated away from the path with this hash and may not be read to its end.
-    fn before(&self, born: u64, but: u64) -> Option<u64> {
-        let rotated = |s: &&Stream| s.born == born && s.id != but && (s.state.rotated || !s.linked) && s.file.is_some();
-        self.streams.values().filter(rotated).max_by_key(|stream| (stream.modified, stream.id)).map(|stream| stream.id)
     }
 
     /// Takes a stream out without a trace: its content goes on under another file.
@@ -466,6 +470,27 @@ impl Table {
         }
         self.streams.get(&id)?.file.as_ref()
     }
+}
+
+/// The file among `kin` that was rotated away before the `new` one was made and may not be read to its end: the
+/// youngest that had the new one's path (hash `born`), or was last written when the new one was made.
+fn before(streams: &HashMap<u64, Stream>, kin: &[u64], (born, but): (u64, u64), new: &Opened) -> Option<u64> {
+    let made =
+        |seconds: i64| new.created.is_some_and(|created| (created - SIBLING_AFTER..=created + 1).contains(&seconds));
+    let rotated = |stream: &&Stream| {
+        let had = stream.born == born && (stream.state.rotated || !stream.linked);
+        stream.id != but && stream.file.is_some() && (had || stream.modified <= new.modified && made(stream.modified.0))
+    };
+    let kin = kin.iter().filter_map(|id| streams.get(id)).filter(rotated);
+    kin.max_by_key(|stream| (stream.modified, stream.id)).map(|stream| stream.id)
+}
+
+/// The path without the number or date that a rotation appends.
+fn stem(path: &Path) -> &[u8] {
+    let bytes = path.as_os_str().as_bytes();
+    let suffix = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
+    let end = bytes.iter().rposition(|byte| !suffix(byte)).map_or(0, |at| at + 1);
+    &bytes[..end]
 }
 
 fn fault(walk: &Walk) -> Option<String> {

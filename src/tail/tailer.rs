@@ -207,6 +207,11 @@ impl Tailer {
                 }
             }
             Ok(Turn::Changed) => self.table.renew(id, now),
+            Ok(Turn::Shrunk) => {
+                if let Err(error) = self.table.look(id, now) {
+                    self.table.fail(id, &error);
+                }
+            }
             Err(error) => self.table.fail(id, &error),
         }
         self.reader.batch.is_full()
@@ -288,6 +293,9 @@ impl Tailer {
         let Some(old) = self.table.streams.get(&before) else {
             return self.begin(id);
         };
+        if old.after.is_some() {
+            return false;
+        }
         if !old.drained && old.file.is_some() {
             // It is queued itself; this one comes again with the next look.
             self.table.enqueue(before);

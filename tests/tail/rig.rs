@@ -14,6 +14,7 @@ use plimsoll::signal::logs::LogBatch;
 use plimsoll::signal::record::Record;
 use plimsoll::signal::resource::Resource;
 use plimsoll::status::Board;
+use plimsoll::tail::parse::{Choice, Format};
 use plimsoll::tail::{Done, GroupSettings, Now, Refused, Settings, Sink, Tailer};
 use prost::Message;
 
@@ -119,7 +120,10 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         fs::create_dir(&log).unwrap();
-        let groups = globs.iter().map(|glob| GroupSettings::new(format!("{}/{glob}", log.display())));
+        let text = Choice::Fixed(Format::Text);
+        let group =
+            |glob: &&str| GroupSettings { format: text, ..GroupSettings::new(format!("{}/{glob}", log.display())) };
+        let groups = globs.iter().map(group);
         let settings = Settings { groups: groups.collect(), ..Settings::default() };
         let now = Now { mono: 1_000_000 * SECOND, unix: 1_800_000_000 * SECOND };
         Self { folder, settings, tailer: None, kept: Arc::default(), board: Board::new(), now }

@@ -224,3 +224,21 @@ fn bytes_that_are_cut_off_the_end_before_they_were_read_are_counted_and_reading_
     assert_eq!(rig.texts(), expect(&[("a", 0..20)]));
     assert_eq!(rig.lost("truncated_unread"), 18);
 }
+
+#[test]
+fn a_file_of_which_nothing_was_read_before_its_truncation_is_counted_whole() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("other.log", text("o", 0..1));
+    rig.step();
+    rig.full(u32::MAX);
+    rig.settle();
+    rig.append("app.log", text("a", 0..15));
+    rig.settle();
+    rig.truncate("app.log");
+    // No look at the file between the truncation and the read.
+    rig.full(0);
+    rig.step();
+    rig.pass(60);
+    assert_eq!(rig.texts(), expect(&[("o", 0..1)]));
+    assert_eq!(rig.lost("truncated_unread") as usize, text("a", 0..15).len());
+}

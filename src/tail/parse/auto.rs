@@ -4,7 +4,7 @@
 //! special one wins (a Postgres jsonlog is also JSON, HAProxy's lines are also syslog). It is decided after three
 //! lines when they agree, after 20 lines at the latest, and never again.
 
-use super::{Format, Tools, haproxy, logfmt, postgres};
+use super::{Format, Tools, haproxy, logfmt, postgres, syslog};
 use crate::signal::record::Record;
 
 /// How often each format has read a line.
@@ -26,6 +26,7 @@ pub(super) fn hits(line: &str, record: &mut Record, tools: &mut Tools) -> Hits {
         let hit = match format {
             Format::Postgres => postgres::is_certain(line, record, &mut tools.clock),
             Format::Haproxy => haproxy::is_traffic(line, record, &mut tools.clock),
+            Format::Syslog => syslog::is_certain(line, record, &mut tools.clock),
             Format::Logfmt => logfmt::is_certain(line),
             format => tools.parse(*format, line, record),
         };

@@ -38,12 +38,15 @@ fn scan(line: &str, record: &mut Record) -> Option<u32> {
     let mut pairs = Pairs { line, at: 0 };
     let mut seen = Seen::default();
     let mut count = 0;
-    while let Some(pair) = pairs.next() {
+    loop {
         if record.attributes.len() >= MAX_ATTRIBUTES {
-            let start = pairs.at;
-            record.put(Text::Fixed("logfmt.rest"), Value::Text(Text::Line(start as u32, line.len() as u32)));
+            let rest = line.get(pairs.at..)?.trim_ascii();
+            if !rest.is_empty() && !names::has(line, record, "logfmt.rest") {
+                record.put_str("logfmt.rest", line, rest);
+            }
             break;
         }
+        let Some(pair) = pairs.next() else { break };
         let (key, raw) = pair.ok()?;
         let value = match raw {
             Raw::None => Value::Bool(true),

@@ -5,6 +5,9 @@
 //! names such as `path`, `host` and `bytes`, which may mean anything, only beside a request's method. All other
 //! fields keep their own name. A value that cannot be used (a `level` of `gold`) stays an attribute.
 
+mod table;
+
+use self::table::TABLE;
 use super::request::{self, Target};
 use super::severity;
 use super::time::{self, Clock};
@@ -90,32 +93,60 @@ impl Known {
 /// Without a message the body is the whole line.
 pub(super) fn assign(line: &str, record: &mut Record, clock: &mut Clock) {
     let mut plan = Plan { line, clock, taken: 0, request: false, body: None, added: [None; 8], adds: 0 };
-    let mut meanings = [Meaning::Plain; MOST];
-    for (at, ((name, value), meaning)) in record.attributes.iter().zip(&mut meanings).enumerate() {
-        let name = name.get(line, &record.scratch);
-        *meaning = meaning_of(name);
-        if *meaning != Meaning::Plain {
-            plan.look_ahead(at, name, *meaning, *value, record);
+    let mut places = [0; MOST];
+    for (at, ((name, value), place)) in record.attributes.iter().zip(&mut places).enumerate() {
+        *place = place_of(bytes_of(*name, line, &record.scratch));
+        if *place != 0 {
+            plan.look_ahead(at, *name, meaning_at(*place), *value, record);
         }
     }
     record.body = Text::of(line, line);
     let mut kept = 0;
     for at in 0..record.attributes.len() {
-        let Some(&attribute) = record.attributes.get(at) else { break };
-        let meaning = meanings.get(at).copied().unwrap_or(Meaning::Plain);
-        let attribute =
-            if meaning == Meaning::Plain { Some(attribute) } else { plan.take(at, attribute, meaning, record) };
-        if let Some(attribute) = attribute {
+        let place = places.get(at).copied().unwrap_or_default();
+        if place != 0 {
+            let Some(&attribute) = record.attributes.get(at) else { break };
+            let Some(attribute) = plan.take(at, attribute, meaning_at(place), record) else { continue };
             if let Some(slot) = record.attributes.get_mut(kept) {
                 *slot = attribute;
             }
-            kept += 1;
+        } else if kept < at {
+            record.attributes.copy_within(at..=at, kept);
         }
+        kept += 1;
     }
     record.attributes.truncate(kept);
     for (known, value) in plan.added.into_iter().flatten() {
         record.put(Text::Fixed(known.name()), value);
     }
+    if plan.request && record.severity == 0 {
+        record.severity = of_status(record);
+    }
+}
+
+/// An access record that tells no level has that of its status, as a line of an access log has.
+fn of_status(record: &Record) -> u8 {
+    let status = record.attributes.iter().find(|(name, _)| *name == Text::Fixed(Known::Status.name()));
+    match status {
+        Some((_, Value::Int(500..))) => 17,
+        Some(_) => 9,
+        None => 0,
+    }
+}
+
+/// The bytes of a text, without a look at where characters begin and end.
+#[inline]
+pub(super) fn bytes_of<'a>(text: Text, line: &'a str, scratch: &'a str) -> &'a [u8] {
+    match text {
+        Text::Line(start, end) => line.as_bytes().get(start as usize..end as usize).unwrap_or_default(),
+        Text::Scratch(start, end) => scratch.as_bytes().get(start as usize..end as usize).unwrap_or_default(),
+        Text::Fixed(text) => text.as_bytes(),
+    }
+}
+
+/// True when an attribute of this name is there: no two may share one.
+pub(super) fn has(line: &str, record: &Record, name: &str) -> bool {
+    record.attributes.iter().any(|(known, _)| known.get(line, &record.scratch) == name)
 }
 
 struct Plan<'a> {
@@ -134,7 +165,7 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     /// What must be known before the first attribute is judged.
-    fn look_ahead(&mut self, at: usize, name: &str, meaning: Meaning, value: Value, record: &Record) {
+    fn look_ahead(&mut self, at: usize, name: Text, meaning: Meaning, value: Value, record: &Record) {
         match (meaning, value) {
             (Meaning::Body(rank), Value::Text(_)) if self.body.is_none_or(|(best, _)| rank < best) => {
                 self.body = Some((rank, at));
@@ -143,7 +174,7 @@ impl Plan<'_> {
                 self.request |= request::line(record.text(self.line, text)).is_some();
             }
             (Meaning::Known(known), value) => {
-                if known.name() == name {
+                if known.name() == record.text(self.line, name) {
                     self.taken |= 1 << known as u32;
                 }
                 if let (Known::Method, Value::Text(text)) = (known, value) {
@@ -354,10 +385,15 @@ fn id<const N: usize>(line: &str, value: Value, record: &mut Record, set: impl F
         return false;
     }
     let mut id = [0; N];
+    let mut wrong = 0;
     for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-        let value = pair.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?));
-        let Some(value) = value else { return false };
-        *byte = value as u8;
+        let &[high, low] = pair else { return false };
+        let (high, low) = (HEX[high as usize], HEX[low as usize]);
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    if wrong > 15 {
+        return false;
     }
     set(record, id);
     true
@@ -373,116 +409,81 @@ fn part(text: Text, whole: &str, slice: &str) -> Text {
     }
 }
 
-/// What a field's name, in any case, promises.
-fn meaning_of(name: &str) -> Meaning {
-    let mut lower = [0; LONGEST];
-    let Some(lower) = lower.get_mut(..name.len()) else { return Meaning::Plain };
-    lower.copy_from_slice(name.as_bytes());
-    lower.make_ascii_lowercase();
-    match lower.len() {
-        0..=3 => short(lower),
-        4..=8 => medium(lower),
-        _ => long(lower),
-    }
-}
-
-fn short(name: &[u8]) -> Meaning {
-    match name {
-        b"msg" => Meaning::Body(1),
-        b"log" => Meaning::Body(3),
-        b"ts" | b"t" | b"@t" => Meaning::Time,
-        b"lvl" | b"@l" => Meaning::Level,
-        b"uri" | b"url" => Meaning::Target,
-        b"err" => Meaning::Known(Known::ErrorMessage),
-        b"pid" => Meaning::Known(Known::Pid),
-        _ => Meaning::Plain,
-    }
-}
-
-fn medium(name: &[u8]) -> Meaning {
-    match name {
-        b"message" | b"@message" => Meaning::Body(0),
-        b"body" => Meaning::Body(2),
-        b"event" => Meaning::Body(4),
-        b"time" | b"datetime" | b"date" | b"asctime" => Meaning::Time,
-        b"level" | b"severity" | b"loglevel" | b"@level" => Meaning::Level,
-        b"trace_id" | b"traceid" | b"trace.id" => Meaning::Trace,
-        b"span_id" | b"spanid" | b"span.id" => Meaning::Span,
-        b"request" => Meaning::Request,
-        b"url.path" => Meaning::Known(Known::Path),
-        b"url.full" => Meaning::Known(Known::Full),
-        b"req.url" => Meaning::Target,
-        b"path" => Meaning::TargetBeside,
-        b"method" => Meaning::Known(Known::Method),
-        b"status" => Meaning::Known(Known::Status),
-        b"clientip" => Meaning::Known(Known::Client),
-        b"client" => Meaning::Beside(Known::Client),
-        b"host" => Meaning::Beside(Known::Server),
-        b"bytes" => Meaning::Beside(Known::BodySize),
-        b"referer" | b"referrer" => Meaning::Known(Known::Referer),
-        b"error" => Meaning::Known(Known::ErrorMessage),
-        b"err.type" => Meaning::Known(Known::ErrorType),
-        b"stack" => Meaning::Known(Known::ErrorStack),
-        b"exc_info" => Meaning::Exception,
-        b"thread" => Meaning::Known(Known::Thread),
-        b"dbname" => Meaning::Known(Known::Database),
-        _ => Meaning::Plain,
-    }
-}
-
-fn long(name: &[u8]) -> Meaning {
-    let known = match name {
-        b"timestamp" | b"@timestamp" | b"time_local" | b"time_iso8601" => return Meaning::Time,
-        b"log.level" | b"log_level" | b"levelname" | b"severity_text" | b"severitytext" | b"error_severity" => {
-            return Meaning::Level;
+/// Where a field's name, in any case, stands in the table, counted from 1; 0: nowhere.
+#[inline]
+fn place_of(name: &[u8]) -> u8 {
+    let mut slot = slot_of(name);
+    loop {
+        let place = SLOTS[slot];
+        if place == 0 {
+            return 0;
         }
-        b"severity_number" | b"severitynumber" => return Meaning::LevelNumber,
-        b"oteltraceid" => return Meaning::Trace,
-        b"otelspanid" => return Meaning::Span,
-        b"request_uri" | b"request_url" | b"request_path" | b"http_path" | b"http_url" | b"http_uri" => {
-            return Meaning::Target;
+        if let Some((known, _)) = TABLE.get(usize::from(place) - 1)
+            && known.len() == name.len()
+            && (known.as_bytes() == name || known.as_bytes().eq_ignore_ascii_case(name))
+        {
+            return place;
         }
-        b"exception" => return Meaning::Exception,
-        b"http_method" | b"request_method" | b"http.method" | b"req.method" | b"http.request.method" => Known::Method,
-        b"status_code"
-        | b"statuscode"
-        | b"http_status"
-        | b"http_status_code"
-        | b"http.status_code"
-        | b"res.statuscode"
-        | b"http.response.status_code" => Known::Status,
-        b"remote_addr" | b"client_ip" | b"remote_ip" | b"client_addr" | b"remoteaddr" | b"remote_host"
-        | b"req.remoteaddress" | b"client.address" => Known::Client,
-        b"remote_port" | b"req.remoteport" | b"client_port" | b"client.port" => Known::ClientPort,
-        b"user_agent" | b"http_user_agent" | b"useragent" | b"user_agent.original" => Known::Agent,
-        b"http_referer" | b"http_referrer" | b"req.headers.referer" | b"http.request.header.referer" => Known::Referer,
-        b"http_host" => return Meaning::Beside(Known::Server),
-        b"server.address" => Known::Server,
-        b"body_bytes_sent" | b"http.response.body.size" => Known::BodySize,
-        b"bytes_sent" => return Meaning::Beside(Known::ResponseSize),
-        b"http.response.size" => Known::ResponseSize,
-        b"url.query" => Known::Query,
-        b"network.protocol.version" => Known::Protocol,
-        b"error.message" | b"err.message" | b"exception.message" => Known::ErrorMessage,
-        b"error.stack"
-        | b"err.stack"
-        | b"error.stack_trace"
-        | b"stack_trace"
-        | b"stacktrace"
-        | b"exception.stacktrace" => Known::ErrorStack,
-        b"error.type" | b"error.kind" | b"exception.type" | b"exception_class" => Known::ErrorType,
-        b"process.pid" => Known::Pid,
-        b"thread_name" | b"threadname" | b"thread.name" | b"process.thread.name" => Known::Thread,
-        b"db.namespace" => Known::Database,
-        _ => return Meaning::Plain,
+        slot = (slot + 1) % SLOTS.len();
+    }
+}
+
+fn meaning_at(place: u8) -> Meaning {
+    TABLE.get(usize::from(place) - 1).map_or(Meaning::Plain, |(_, meaning)| *meaning)
+}
+
+/// A name's first bytes with capitals and small letters made the same. Names that differ here differ.
+#[inline]
+pub(super) const fn head(name: &[u8]) -> u64 {
+    let head = match (name.first_chunk::<8>(), name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        (Some(eight), _, _) => u64::from_le_bytes(*eight),
+        (None, Some(first), Some(last)) => (u32::from_le_bytes(*last) as u64) << 32 | u32::from_le_bytes(*first) as u64,
+        _ => match *name {
+            [a] => a as u64,
+            [a, b] => a as u64 | (b as u64) << 8,
+            [a, b, c] => a as u64 | (b as u64) << 8 | (c as u64) << 16,
+            _ => 0,
+        },
     };
-    Meaning::Known(known)
+    head | 0x2020_2020_2020_2020
 }
+
+/// Where the search for a name begins.
+#[inline]
+const fn slot_of(name: &[u8]) -> usize {
+    ((head(name) ^ (name.len() as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
+}
+
+/// The table's places by the hashes of its names; 0: free. What is taken lies in the next slot that is free.
+static SLOTS: [u8; 512] = {
+    let mut slots = [0; 512];
+    assert!(TABLE.len() < 256, "a place fits into a byte and half of the slots stay free");
+    let mut at = 0;
+    while at < TABLE.len() {
+        let mut slot = slot_of(TABLE[at].0.as_bytes());
+        while slots[slot] != 0 {
+            slot = (slot + 1) % slots.len();
+        }
+        at += 1;
+        slots[slot] = at as u8;
+    }
+    slots
+};
 
 type Attribute = (Text, Value);
 
-/// The longest name of the table.
-const LONGEST: usize = 27;
+/// The values of hexadecimal digits; 255 for other bytes.
+static HEX: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        values[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
 /// More attributes than a record of JSON or logfmt has.
 const MOST: usize = 256;
 

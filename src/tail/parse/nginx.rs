@@ -7,8 +7,8 @@
 //! (X-Forwarded-For) and `name=value` pairs.
 
 use super::request::{self, Target};
-use super::severity;
 use super::time::{self, Clock};
+use super::{names, severity};
 use crate::signal::record::{Record, Text, Value};
 
 /// Reads a line of an access or error log.
@@ -133,6 +133,9 @@ fn more(line: &str, mut rest: &str, record: &mut Record) {
             // `-` holds the place of an upstream's time when there was no upstream.
             (None, None) => continue,
         };
+        if names::has(line, record, name.get(line, "")) {
+            continue;
+        }
         match seconds {
             Some(seconds) => record.put(name, Value::Double(seconds)),
             None if value.is_empty() || value == "-" => {}
@@ -245,13 +248,18 @@ fn error(line: &str, record: &mut Record, clock: &mut Clock) -> Option<()> {
     record.put_int("nginx.connection", connection);
     let Some(at) = context(message) else { return Some(()) };
     let mut rest = message.get(at..).unwrap_or_default();
+    let mut seen = [false; ERROR_FIELDS.len()];
     while let Some((name, after)) = rest.strip_prefix(", ").and_then(|rest| rest.split_once(": ")) {
         let (value, after) = match after.strip_prefix('"') {
-            Some(inner) => inner.find('"').map_or((inner, ""), |at| (&inner[..at], &inner[at + 1..])),
-            None => after.find(", ").map_or((after, ""), |at| after.split_at(at)),
+            Some(inner) => inner.split_once('"').unwrap_or((inner, "")),
+            None => after.find(", ").and_then(|at| after.split_at_checked(at)).unwrap_or((after, "")),
         };
         rest = after;
-        error_field(line, name, value, record);
+        let known = ERROR_FIELDS.iter().zip(&mut seen).find(|(known, _)| **known == name);
+        if let Some((_, seen)) = known.filter(|(_, seen)| !**seen) {
+            *seen = true;
+            error_field(line, name, value, record);
+        }
     }
     Some(())
 }
@@ -277,8 +285,7 @@ fn error_field(line: &str, name: &str, value: &str, record: &mut Record) {
         "request" => request_line(line, value, record),
         "upstream" => put(line, "nginx.upstream", value, record),
         "host" => server(line, value, record),
-        "referrer" => put(line, "http.request.header.referer", value, record),
-        _ => {}
+        _ => put(line, "http.request.header.referer", value, record),
     }
 }
 
@@ -291,6 +298,8 @@ fn digits(text: &str) -> Option<i64> {
     number.filter(|_| fits)
 }
 
+/// What nginx tells of a request in its error log.
+const ERROR_FIELDS: [&str; 6] = ["client", "server", "request", "upstream", "host", "referrer"];
 const MAX_ATTRIBUTES: usize = 128;
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ fn pid(prefix: &str) -> Option<i64> {
 
 /// A field, unless Postgres does not know it (yet).
 fn field(line: &str, name: &'static str, value: &str, record: &mut Record) {
-    if value.is_empty() || matches!(value, "[unknown]" | "[local]") {
+    if value.is_empty() || matches!(value, "[unknown]" | "[local]") || names::has(line, record, name) {
         return;
     }
     if name != "client.address" {
@@ -160,6 +160,7 @@ fn jsonlog(line: &str, record: &mut Record, clock: &mut Clock, room: &mut json::
             },
             _ => name,
         };
+        let known = if known != name && names::has(line, record, known.get(line, "")) { name } else { known };
         if let Some(slot) = record.attributes.get_mut(kept) {
             *slot = (known, value);
             kept += 1;

@@ -14,6 +14,15 @@ pub(super) fn parse(line: &str, record: &mut Record, clock: &mut Clock) -> bool 
     header(line, record, clock).is_some()
 }
 
+/// True for a line that is syslog beyond doubt: a time of RFC 3164, a priority, or a time of ISO with host and tag.
+pub(super) fn is_certain(line: &str, record: &mut Record, clock: &mut Clock) -> bool {
+    if header(line, record, clock).is_none() {
+        return false;
+    }
+    let named = |name| record.attributes.iter().any(|(known, _)| *known == Text::Fixed(name));
+    !line.starts_with(|first: char| first.is_ascii_digit()) || named("syslog.appname")
+}
+
 /// Reads a line's header into the record; the message that follows it.
 pub(super) fn header<'a>(line: &'a str, record: &mut Record, clock: &mut Clock) -> Option<&'a str> {
     let mut rest = line;
@@ -52,7 +61,7 @@ fn traditional<'a>(
     let (host, rest) = if first.ends_with(':') { (None, rest) } else { (Some(first), after) };
     let tag = tag(rest);
     let is_level = || host.is_none_or(|host| severity::word(host.trim_matches(['[', ']'])).is_some());
-    if !told && old.is_none() && (tag.is_none() || is_level()) {
+    if !told && old.is_none() && is_level() {
         return None;
     }
     record.time = stamp.time;

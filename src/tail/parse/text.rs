@@ -10,7 +10,7 @@ use crate::signal::record::{Record, Text};
 pub(super) fn parse(line: &str, record: &mut Record, clock: &mut Clock) {
     record.body = Text::of(line, line);
     let mut rest = skip_color(line);
-    rest = rest.strip_prefix(['[', '(']).unwrap_or(rest);
+    rest = ruby(rest).strip_prefix(['[', '(']).unwrap_or(rest);
     let mut words = 1;
     if let Some(stamp) = leading_time(rest, clock) {
         record.time = stamp.time;
@@ -23,18 +23,25 @@ pub(super) fn parse(line: &str, record: &mut Record, clock: &mut Clock) {
 }
 
 fn leading_time(text: &str, clock: &mut Clock) -> Option<time::Stamp> {
-    // Rails and Ruby's logger write `I, [2026-11-24T10:00:00.123456 #12]  INFO -- : …`.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
     time::iso(text, clock).or_else(|| time::common_log(text, clock))
 }
 
+/// Goes past the letter of Ruby's logger: `I, [2026-11-24T10:00:00.123456 #12]  INFO -- : …`.
+fn ruby(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'D' | b'I' | b'W' | b'E' | b'F' | b'A', b',', b' ', b'[', ..] => text.get(3..).unwrap_or(text),
+        _ => text,
+    }
+}
+
 /// Looks for a level among the first words.
 fn level(line: &str, text: &str, words: usize, record: &mut Record) {
     let mut rest = text;
     for number in 0..words {
-        rest = skip_color(rest.trim_start_matches([' ', '\t', '|']));
+        rest = skip_blank(rest);
         let end = memchr::memchr3(b' ', b'\t', b'|', rest.as_bytes()).unwrap_or(rest.len());
         let Some(word) = rest.get(..end).filter(|word| !word.is_empty()) else { return };
         if let Some((level, severity)) = level_of(word, number == 0) {
@@ -66,6 +73,17 @@ fn level_of(word: &str, first: bool) -> Option<(&str, u8)> {
         return severity::word(bare).map(|severity| (bare, severity));
     }
     None
+}
+
+/// Goes past spaces, bars and colour codes.
+fn skip_blank(mut text: &str) -> &str {
+    loop {
+        let rest = skip_color(text.trim_start_matches([' ', '\t', '|']));
+        if rest.len() == text.len() {
+            return rest;
+        }
+        text = rest;
+    }
 }
 
 /// Goes past colour codes (`ESC [ … m`) at the start.

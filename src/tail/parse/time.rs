@@ -286,7 +286,7 @@ fn finish(unix: i64, nanos: u32, resolution: u32) -> Option<Time> {
 #[inline]
 fn two(tens: u8, ones: u8) -> Option<u8> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    (tens <= 9 && ones <= 9).then_some(tens * 10 + ones)
+    (tens <= 9 && ones <= 9).then(|| tens * 10 + ones)
 }
 
 /// `10:00:00` to seconds. Second 60 is a leap second: it becomes the next minute's first, as Unix time has it.
