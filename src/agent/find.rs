@@ -102,7 +102,9 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "line\n").unwrap();
         };
-        for name in ["nginx/access.log", "nginx/error.log", "shop.log", "syslog", "journal/a.log", "wtmp", "old/a.log.1"] {
+        for name in
+            ["nginx/access.log", "nginx/error.log", "shop.log", "syslog", "journal/a.log", "wtmp", "old/a.log.1"]
+        {
             write(name);
         }
         let names = |journal| logs(dir.path(), journal).into_iter().map(|found| found.service).collect::<Vec<_>>();

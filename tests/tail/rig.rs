@@ -121,7 +121,8 @@ impl Rig {
         let log = folder.path().join("log");
         fs::create_dir(&log).unwrap();
         let text = Choice::Fixed(Format::Text);
-        let group = |glob: &&str| GroupSettings { format: text, ..GroupSettings::new(format!("{}/{glob}", log.display())) };
+        let group =
+            |glob: &&str| GroupSettings { format: text, ..GroupSettings::new(format!("{}/{glob}", log.display())) };
         let groups = globs.iter().map(group);
         let settings = Settings { groups: groups.collect(), ..Settings::default() };
         let now = Now { mono: 1_000_000 * SECOND, unix: 1_800_000_000 * SECOND };

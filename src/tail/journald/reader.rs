@@ -14,7 +14,7 @@ use super::export::Parser;
 use super::position::Place;
 use super::taker::Taker;
 use super::units::{Filter, Units};
-use super::{StartError, Settings};
+use super::{Settings, StartError};
 
 /// A frame is sealed this long after its first record.
 const FRAME_AGE: u64 = SECOND;

@@ -9,9 +9,8 @@ use crate::signal::record::Value;
 
 /// `count` entries of one unit in one boot, a millisecond apart, from `first` on.
 fn numbered(unit: &str, boot: char, first: u64, count: u64) -> Vec<u8> {
-    let one = |number: u64| {
-        entry(boot, T0 + number * 1_000, &[("_SYSTEMD_UNIT", unit)], format!("line {number}").as_bytes())
-    };
+    let one =
+        |number: u64| entry(boot, T0 + number * 1_000, &[("_SYSTEMD_UNIT", unit)], format!("line {number}").as_bytes());
     (first..first + count).flat_map(one).collect()
 }
 

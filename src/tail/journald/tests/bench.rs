@@ -64,9 +64,8 @@ impl Sink for Door {
             Value::Bool(flag) => flag.to_string(),
         };
         let attributes = record.attributes.iter();
-        let attributes = attributes
-            .map(|(name, value)| (record.text(line, *name).to_owned(), (*value, own(value))))
-            .collect();
+        let attributes =
+            attributes.map(|(name, value)| (record.text(line, *name).to_owned(), (*value, own(value)))).collect();
         let body = record.text(line, record.body).to_owned();
         self.0.lock().unwrap().open.push(Line { body, nanos, severity: record.severity, attributes });
         batch.push(&self.1, nanos, record, line);
