@@ -1,7 +1,13 @@
 //! Ground that knows nothing of telemetry: time, units, secrets, waiting, TLS.
 
 pub mod backoff;
+pub mod certs;
+pub mod check;
 pub mod clock;
+pub mod fault;
 pub mod secret;
 pub mod stop;
+pub mod switch;
+pub mod terminal;
+pub mod tls;
 pub mod units;

@@ -4,6 +4,12 @@ use async_trait::async_trait;
 
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
+pub mod derived;
+pub mod host;
+pub mod own;
+pub mod schedule;
+
 /// One system that is read in rounds.
 #[async_trait]
 pub trait Collector: Send {
@@ -11,7 +17,15 @@ pub trait Collector: Send {
     fn metrics(&self) -> &'static [Desc];
 
     /// Reads the system once and puts its points. It does no timing and no logging: the schedule loop does.
+    ///
+    /// Points that were put before an error are taken all the same. The future is dropped when its time is over:
+    /// the next call must cope with what that left behind.
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError>;
+
+    /// What it found, for people, such as `11 groups` or `17.2, 2 databases`; empty when there is nothing to say.
+    fn detail(&self) -> String {
+        String::new()
+    }
 }
 
 /// Why a round failed. The loop counts it under `plimsoll.collect.failures{error.type}`.
@@ -32,4 +46,17 @@ pub enum CollectError {
     /// It took longer than its time.
     #[error("no answer within {0:?}")]
     Timeout(std::time::Duration),
+}
+
+impl CollectError {
+    /// The value of `error.type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoData(_) => "no_data",
+            Self::Connect(_) => "connect",
+            Self::Query(_) => "query",
+            Self::Parse(_) => "parse",
+            Self::Timeout(_) => "timeout",
+        }
+    }
 }

@@ -4,8 +4,17 @@
 //! plain call, `spool` keeps it until it is delivered, `export` delivers it, `status`, `control`, `web` and
 //! `cli` show it. Imports point one way; `tests/layers.rs` holds the order.
 
+pub mod agent;
 pub mod base;
+pub mod cli;
 pub mod collect;
+pub mod config;
+pub mod control;
+pub mod export;
+pub mod pipeline;
 pub mod signal;
+pub mod spool;
 pub mod status;
+pub mod store;
 pub mod tail;
+pub mod web;

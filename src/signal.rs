@@ -8,6 +8,8 @@
 pub mod frame;
 pub mod logs;
 pub mod metrics;
+pub mod pack;
 pub mod record;
 pub mod resource;
+pub mod split;
 pub mod wire;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::signal::frame::Signal;
 
 pub mod destination;
+pub mod report;
 pub mod source;
 pub mod spool;
 

@@ -77,10 +77,8 @@ impl LogBatch {
     }
 
     fn open(&mut self, resource: &Arc<Resource>) {
-        if let Some(open) = &self.open {
-            if Arc::ptr_eq(&open.resource, resource) {
-                return;
-            }
+        if self.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.resource, resource)) {
+            return;
         }
         self.close();
         if !self.services.iter().any(|known| known == resource.service()) {

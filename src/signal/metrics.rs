@@ -267,6 +267,11 @@ impl Samples {
         self.repeated
     }
 
+    /// Makes room for `more` series, for what the schedule loop itself has to say about a round that is full.
+    pub fn allow(&mut self, more: usize) {
+        self.limits.series += more;
+    }
+
     /// Empties the round and keeps its limits.
     pub fn clear(&mut self) {
         self.metrics.clear();

@@ -3,7 +3,7 @@
 use super::wire::{self, Any};
 
 /// A resource with its wire bytes. Immutable; share it by `Arc`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Resource {
     service: String,
     instance: String,

@@ -19,7 +19,7 @@ pub fn varint(out: &mut Vec<u8>, mut value: u64) {
 /// Bytes that a varint takes.
 #[inline]
 pub fn varint_len(value: u64) -> usize {
-    (((64 - (value | 1).leading_zeros()) as usize) + 6) / 7
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 /// Appends a length-delimited field (string, bytes, message). `tag` is the whole tag byte, `field << 3 | 2`.

@@ -1,0 +1,218 @@
+//! The only file that knows all parts: builds and connects them, starts, reloads, stops.
+//!
+//! What lasts as long as the process (spools, pipeline, board, control socket, page) is made once. What the config
+//! names (log files, collectors, destinations) is a [`plan::Plan`], checked as a whole before anything of the
+//! running one is touched, so that a bad new config changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::base::clock;
+use crate::base::stop::Stop;
+use crate::config::{self, Config};
+use crate::control::{self, Command};
+use crate::pipeline::Pipeline;
+use crate::signal::frame::Signal;
+use crate::spool::disk::RealDisk;
+use crate::spool::{Limits, Spool};
+use crate::status::Board;
+use crate::status::report::{Identity, Reporter};
+use crate::store::latest::Latest;
+use crate::web;
+
+mod find;
+mod greet;
+mod plan;
+mod running;
+mod service;
+mod state;
+mod telemetry;
+
+use plan::Plan;
+use running::Running;
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--state`.
+    pub state: Option<PathBuf>,
+}
+
+/// What lasts as long as the process.
+struct Base {
+    options: Options,
+    host: String,
+    state: PathBuf,
+    board: Board,
+    logs: Spool,
+    metrics: Spool,
+    pipeline: Pipeline,
+    reporter: Arc<Reporter>,
+    /// Ends the faces, after everything else.
+    stop: Stop,
+}
+
+/// How long the parts have to end before the process does.
+const STOP_TIME: Duration = Duration::from_secs(10);
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The config is bad, the state folder cannot be used, an address is taken: named, with the mend.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let config = config::load(options.config.as_deref())?;
+    let mut signals = Signals::new().context("cannot wait for signals")?;
+    let base = Base::new(options, &config)?;
+    let _telemetry = telemetry::start(&config.own, &base.host)?;
+    let (commands, mut orders) = mpsc::channel(4);
+    let faces = Faces::start(&base, &config, commands).await?;
+    let plan = Plan::new(&config, &base)?;
+    greet::print(&base, &config, &plan)?;
+    let mut current = config;
+    let mut running = Running::start(plan, &base)?;
+    let watchdog = service::ready(base.board.clone(), base.stop.clone());
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => {
+                if let Err(refused) = base.reload(&mut current, &mut running).await {
+                    tracing::error!("{refused}");
+                }
+            }
+            Some(Command::Reload(answer)) = orders.recv() => {
+                let outcome = base.reload(&mut current, &mut running).await;
+                // The one who asked may have gone; the reload holds all the same.
+                let _gone = answer.send(outcome).is_err();
+            }
+        }
+    }
+    service::stopping();
+    running.stop(STOP_TIME).await;
+    let pipeline = base.pipeline.clone();
+    tokio::task::spawn_blocking(move || pipeline.close()).await.context("closing the spool")?;
+    base.stop.set();
+    faces.end().await;
+    watchdog.abort();
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Base {
+    fn new(options: Options, config: &Config) -> anyhow::Result<Self> {
+        let host = state::host_name();
+        let state = state::folder(options.state.as_deref().or(config.state.as_deref()))?;
+        let board = Board::new();
+        let logs = open_spool(&state, Signal::Logs, config, &board)?;
+        let metrics = open_spool(&state, Signal::Metrics, config, &board)?;
+        let pipeline = Pipeline::new(logs.clone(), metrics.clone(), Latest::new(), board.clone())?;
+        let identity = Identity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host.clone(),
+            pid: std::process::id(),
+            started: clock::unix_nanos(),
+        };
+        let reporter = Arc::new(Reporter::new(identity, board.clone()));
+        Ok(Self { options, host, state, board, logs, metrics, pipeline, reporter, stop: Stop::new() })
+    }
+
+    /// Checks the config as it lies on disk now and runs it. On any error the old one goes on.
+    async fn reload(&self, current: &mut Config, running: &mut Running) -> Result<String, String> {
+        service::reloading();
+        let outcome = self.reload_checked(current, running).await;
+        service::reloaded();
+        let standing =
+            outcome.as_ref().err().map(|why| format!("the new config was refused, the old one goes on: {why}"));
+        self.board.note("config", standing.clone());
+        outcome.map_err(|why| standing.unwrap_or(why))
+    }
+
+    async fn reload_checked(&self, current: &mut Config, running: &mut Running) -> Result<String, String> {
+        let config = config::load(self.options.config.as_deref()).map_err(|errors| errors.to_string())?;
+        if config == *current {
+            return Ok("nothing changed".into());
+        }
+        let plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
+        let changed = plan::changes(current, &config);
+        running.stop(STOP_TIME).await;
+        *running = Running::start(plan, self).map_err(|error| format!("{error:#}"))?;
+        *current = config;
+        tracing::info!("reloaded: {changed}");
+        Ok(changed)
+    }
+}
+
+fn open_spool(state: &Path, signal: Signal, config: &Config, board: &Board) -> anyhow::Result<Spool> {
+    let (retain_bytes, retain_time) = match (signal, config.store.on()) {
+        (Signal::Logs, Some(store)) => (store.logs.size.0, store.logs.retention.0),
+        // What the store is rebuilt from after a crash; until then the newest hours are enough.
+        _ => (16 << 20, Duration::from_secs(3 * 3600)),
+    };
+    let limits = Limits { undelivered: config.spool.size.0, fsync: config.spool.fsync.0, retain_bytes, retain_time };
+    let dir = state.join("spool").join(signal.name());
+    Ok(Spool::open(Arc::new(RealDisk), dir, signal, limits, board)?)
+}
+
+/// The control socket and the page.
+struct Faces {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Faces {
+    async fn start(base: &Base, config: &Config, commands: mpsc::Sender<Command>) -> anyhow::Result<Self> {
+        let socket = control::Socket::bind(&state::socket(&base.state))?;
+        let control = control::serve(socket, Arc::clone(&base.reporter), commands, base.stop.clone());
+        let mut tasks = vec![tokio::spawn(async move {
+            if let Err(error) = control.await {
+                tracing::error!("the control socket ended: {error}");
+            }
+        })];
+        if let Some(&address) = config.listen.on().and_then(|listen| listen.http.on()) {
+            let listener = web::bind(address).await?;
+            let shown = web::Faces {
+                reporter: Arc::clone(&base.reporter),
+                latest: base.pipeline.latest().clone(),
+                names: vec![base.host.clone()],
+            };
+            let page = web::serve(listener, shown, base.stop.clone());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = page.await {
+                    tracing::error!("the page on {address} ended: {error}");
+                }
+            }));
+        }
+        Ok(Self { tasks })
+    }
+
+    async fn end(self) {
+        for task in self.tasks {
+            if tokio::time::timeout(Duration::from_secs(2), task).await.is_err() {
+                tracing::warn!("a face did not end in time");
+            }
+        }
+    }
+}
+
+/// SIGTERM, SIGINT, SIGHUP.
+struct Signals {
+    terminate: UnixSignal,
+    interrupt: UnixSignal,
+    hangup: UnixSignal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}

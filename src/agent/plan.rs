@@ -1,0 +1,239 @@
+//! What a config comes to: every part built and checked, nothing started.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+
+use super::{Base, find};
+use crate::base::clock::SECOND;
+use crate::collect::derived::FromLogs;
+use crate::collect::host::{self, Host};
+use crate::collect::own::Own;
+use crate::collect::schedule::Job;
+use crate::config::Config;
+use crate::export;
+use crate::pipeline::Treatment;
+use crate::pipeline::derive::Derived;
+use crate::pipeline::redact::Redaction;
+use crate::signal::resource::Resource;
+use crate::tail::config::File;
+use crate::tail::{self, GroupSettings, MultilineSettings, Start};
+
+/// The agent's own numbers come as often as the host's do by default.
+const OWN_INTERVAL: Duration = Duration::from_secs(15);
+/// A round of the host that takes longer is given up.
+const HOST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Series in one round of the host.
+const HOST_SERIES: usize = 1000;
+/// Series of the agent itself: its sources and destinations are bounded by the config.
+const OWN_SERIES: usize = 2000;
+
+/// Parts that are ready to start.
+pub(super) struct Plan {
+    pub(super) tail: Option<Tail>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) destinations: Vec<(String, export::Prepared)>,
+    host_interval: Option<Duration>,
+}
+
+/// The log files.
+pub(super) struct Tail {
+    pub(super) settings: tail::Settings,
+    pub(super) treatments: Vec<Treatment>,
+    found: usize,
+}
+
+impl Plan {
+    /// Builds what `config` asks for.
+    ///
+    /// # Errors
+    /// What the config's own checks cannot see: a destination's secret or certificate that cannot be read.
+    pub(super) fn new(config: &Config, base: &Base) -> anyhow::Result<Self> {
+        let maker = Maker { config, base };
+        let tail = maker.tail()?;
+        let mut jobs = vec![maker.own_job()];
+        jobs.extend(maker.host_job());
+        jobs.extend(tail.iter().flat_map(|tail| derived_jobs(config, tail)));
+        let mut destinations = Vec::new();
+        for (name, destination) in &config.destinations {
+            let prepared = export::prepare(name, destination).map_err(|error| anyhow!("{error}"))?;
+            destinations.push((name.clone(), prepared));
+        }
+        let host_interval = config.host.on().map(|host| host.interval.0);
+        Ok(Self { tail, jobs, destinations, host_interval })
+    }
+
+    /// Kind and description of each source, for people.
+    pub(super) fn sources(&self) -> Vec<(&'static str, String)> {
+        let mut out = Vec::new();
+        if let Some(interval) = self.host_interval {
+            out.push(("host", format!("CPU, memory, disks, network, processes; every {} s", interval.as_secs())));
+        }
+        if let Some(tail) = &self.tail {
+            let named = tail.settings.groups.len() - tail.found;
+            for (index, group) in tail.settings.groups.iter().enumerate() {
+                let how = if index >= named { ", found; from their end on" } else { "" };
+                out.push((
+                    "files",
+                    format!("{} (service {}{how})", group.path, tail.treatments[index].resource().service()),
+                ));
+            }
+        }
+        if out.is_empty() {
+            out.push(("nothing", "is watched: the config switches everything off".into()));
+        }
+        out
+    }
+
+    /// Name and signals of each destination, for people.
+    pub(super) fn destinations(&self) -> Vec<(String, String)> {
+        let signals = |prepared: &export::Prepared| {
+            prepared.signals().iter().map(|signal| signal.name()).collect::<Vec<_>>().join(", ")
+        };
+        self.destinations.iter().map(|(name, prepared)| (name.clone(), signals(prepared))).collect()
+    }
+}
+
+/// Which top-level parts differ, in words.
+pub(super) fn changes(old: &Config, new: &Config) -> String {
+    let mut changed = Vec::new();
+    let mut note = |name, differs: bool| {
+        if differs {
+            changed.push(name);
+        }
+    };
+    note("service", old.service != new.service);
+    note("environment", old.environment != new.environment);
+    note("host", old.host != new.host);
+    note("logs", old.logs != new.logs || old.discover != new.discover);
+    note("destinations", old.destinations != new.destinations);
+    let restart = old.state != new.state
+        || old.store != new.store
+        || old.spool != new.spool
+        || old.memory != new.memory
+        || old.listen != new.listen
+        || old.own != new.own;
+    note("state, store, spool, memory, listen or self (after a restart: systemctl restart plimsoll)", restart);
+    if changed.is_empty() { "nothing that runs".into() } else { format!("changed: {}", changed.join(", ")) }
+}
+
+struct Maker<'a> {
+    config: &'a Config,
+    base: &'a Base,
+}
+
+impl Maker<'_> {
+    fn resource(&self, service: &str, more: &[(&'static str, String)]) -> Arc<Resource> {
+        let host = self.base.host.as_str();
+        let mut attributes = vec![("host.name", host)];
+        if let Some(environment) = &self.config.environment {
+            attributes.push(("deployment.environment.name", environment));
+        }
+        attributes.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
+        Arc::new(Resource::new(service, host, &attributes))
+    }
+
+    fn own_job(&self) -> Job {
+        Job {
+            name: "plimsoll".into(),
+            kind: "plimsoll",
+            collector: Box::new(Own::new(self.base.board.clone())),
+            resource: self.resource("plimsoll", &[("service.version", env!("CARGO_PKG_VERSION").into())]),
+            interval: OWN_INTERVAL,
+            timeout: HOST_TIMEOUT,
+            series: OWN_SERIES,
+        }
+    }
+
+    fn host_job(&self) -> Option<Job> {
+        let host = self.config.host.on()?;
+        Some(Job {
+            name: "host".into(),
+            kind: "host",
+            collector: Box::new(Host::new(host::Settings::default())),
+            resource: self.resource("host", &host::resource_attributes()),
+            interval: host.interval.0,
+            timeout: HOST_TIMEOUT,
+            series: HOST_SERIES,
+        })
+    }
+
+    fn tail(&self) -> anyhow::Result<Option<Tail>> {
+        let Some(logs) = self.config.logs.on() else { return Ok(None) };
+        let mut groups = Vec::new();
+        let mut treatments = Vec::new();
+        for file in &logs.files {
+            groups.push(group(file).with_context(|| format!("logs.files: {}", file.path))?);
+            treatments.push(self.treatment(file)?);
+        }
+        let found = if self.config.discover { find::logs(Path::new("/var/log"), false) } else { Vec::new() };
+        for found in &found {
+            let file = File {
+                path: found.glob.clone(),
+                service: Some(found.service.clone()),
+                start: tail::config::Start::End,
+                ..File::default()
+            };
+            groups.push(group(&file)?);
+            treatments.push(self.treatment(&file)?);
+        }
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        let own = vec![self.base.state.clone()];
+        let settings = tail::Settings { groups, own, ..tail::Settings::default() };
+        Ok(Some(Tail { settings, treatments, found: found.len() }))
+    }
+
+    fn treatment(&self, file: &File) -> anyhow::Result<Treatment> {
+        let service = file.service.as_deref().or(self.config.service.as_deref()).unwrap_or("logs");
+        let redaction = Redaction::new(&file.redact).map_err(|error| anyhow!("{}: redact: {error}", file.path))?;
+        let derived = (!file.metrics.is_empty()).then(|| Arc::new(Derived::new(&file.metrics)));
+        let attributes = file.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let resource = self.resource(service, &[]);
+        Ok(Treatment::new(resource, redaction, derived, attributes, self.base.board.clone()))
+    }
+}
+
+fn group(file: &File) -> anyhow::Result<GroupSettings> {
+    let multiline = match &file.multiline {
+        None => None,
+        Some(lines) => Some(MultilineSettings {
+            start: regex::bytes::Regex::new(&lines.start).context("multiline.start")?,
+            max_lines: lines.max_lines,
+            max_bytes: usize::try_from(lines.max_bytes.0)?,
+            timeout: u64::try_from(lines.timeout.0.as_nanos()).unwrap_or(SECOND),
+        }),
+    };
+    Ok(GroupSettings {
+        exclude: file.exclude.clone(),
+        start: match file.start {
+            tail::config::Start::Beginning => Start::Beginning,
+            tail::config::Start::End => Start::End,
+        },
+        max_line: usize::try_from(file.max_line.0)?,
+        multiline,
+        format: file.format,
+        ..GroupSettings::new(&file.path)
+    })
+}
+
+fn derived_jobs(config: &Config, tail: &Tail) -> Vec<Job> {
+    let interval = config.host.on().map_or(OWN_INTERVAL, |host| host.interval.0);
+    let groups = tail.settings.groups.iter().zip(&tail.treatments);
+    let job = |(group, treatment): (&GroupSettings, &Treatment)| {
+        let derived = Arc::clone(treatment.derived()?);
+        Some(Job {
+            name: format!("metrics of {}", group.path),
+            kind: "derived",
+            collector: Box::new(FromLogs::new(derived)),
+            resource: Arc::clone(treatment.resource()),
+            interval,
+            timeout: HOST_TIMEOUT,
+            series: 2 * crate::pipeline::derive::MAX_SERIES,
+        })
+    };
+    groups.filter_map(job).collect()
+}

@@ -1,0 +1,105 @@
+//! The parts that a config started, and their orderly end.
+
+use std::sync::Arc;
+use std::thread::JoinHandle as Thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinHandle;
+
+use super::Base;
+use super::plan::Plan;
+use crate::base::stop::Stop;
+use crate::collect::schedule::{self, Job, Sink};
+use crate::signal::frame::Signal;
+use crate::tail::{self, Intake};
+
+/// What runs. The flow stops from its source: first the readers, then the senders.
+pub(super) struct Running {
+    sources: Stop,
+    senders: Stop,
+    threads: Vec<Thread<()>>,
+    jobs: Vec<JoinHandle<()>>,
+    sends: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts everything in `plan`.
+    ///
+    /// # Errors
+    /// A cursor cannot be written, or no thread can be had.
+    pub(super) fn start(plan: Plan, base: &Base) -> anyhow::Result<Self> {
+        let mut running = Self {
+            sources: Stop::new(),
+            senders: Stop::new(),
+            threads: Vec::new(),
+            jobs: Vec::new(),
+            sends: Vec::new(),
+        };
+        running.send(&plan, base)?;
+        if let Some(plan) = plan.tail {
+            let intake = Intake::new(base.pipeline.clone(), plan.treatments);
+            let positions = base.pipeline.log_positions();
+            let started = tail::start(plan.settings, &positions, intake, base.board.clone(), running.sources.clone());
+            running.threads.push(started.context("logs.files")?);
+        }
+        for job in plan.jobs {
+            let sink = sink(&job, base);
+            running.jobs.push(schedule::start(job, sink, base.board.clone(), running.sources.clone()));
+        }
+        Ok(running)
+    }
+
+    /// Cursors come before any source, so that a new destination gets what is read from now on.
+    fn send(&mut self, plan: &Plan, base: &Base) -> anyhow::Result<()> {
+        for (signal, spool) in [(Signal::Logs, &base.logs), (Signal::Metrics, &base.metrics)] {
+            let takers = plan.destinations.iter().filter(|(_, prepared)| prepared.signals().contains(&signal));
+            let names: Vec<&str> = takers.clone().map(|(name, _)| name.as_str()).collect();
+            spool.keep_only(&names);
+            for ((name, known), _) in base.board.destinations() {
+                if known == signal && !names.contains(&name.as_str()) {
+                    base.board.forget_destination(&name, signal);
+                }
+            }
+            for (name, prepared) in takers {
+                let cursor = spool.cursor(name, prepared.when_full()).with_context(|| format!("destination {name}"))?;
+                self.sends.push(prepared.clone().start(signal, cursor, &base.board, self.senders.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the sources, gives the senders a moment to deliver what that brought, and stops them.
+    pub(super) async fn stop(&mut self, time: Duration) {
+        self.sources.set();
+        for thread in self.threads.drain(..) {
+            let joined = tokio::time::timeout(time, tokio::task::spawn_blocking(move || thread.join())).await;
+            match joined {
+                Ok(Ok(Ok(()))) => {}
+                Ok(_) => tracing::error!("a reading thread ended by a fault of its own"),
+                Err(_) => tracing::error!("a reading thread does not end: a file system hangs"),
+            }
+        }
+        end(std::mem::take(&mut self.jobs), time).await;
+        self.senders.set();
+        end(std::mem::take(&mut self.sends), time).await;
+    }
+}
+
+async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
+    for task in tasks {
+        let abort = task.abort_handle();
+        if tokio::time::timeout(time, task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+/// The pipeline, as the schedule loop sees it.
+fn sink(job: &Job, base: &Base) -> Sink {
+    let (pipeline, name) = (base.pipeline.clone(), job.name.clone());
+    Arc::new(move |resource, samples, start, nanos| {
+        // What is not taken is counted by the pipeline.
+        let _counted = pipeline.push_samples(&name, resource, samples, start, nanos).is_err();
+    })
+}

@@ -1,0 +1,85 @@
+//! The subcommands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::agent;
+use crate::base::terminal;
+use crate::collect::{host, own, schedule};
+use crate::signal::metrics::Desc;
+
+pub mod check;
+pub mod metrics;
+
+pub mod reach;
+pub mod reload;
+pub mod status;
+
+/// One small program per server: ships logs and host metrics to Loki and Prometheus, or keeps them on the box.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent. Without a config it finds what is on the box
+    Run(Run),
+    /// Check the config: file, line, column, what is allowed
+    Check(check::Args),
+    /// One screen: sources, spool, destinations, losses
+    Status(status::Args),
+    /// Make the agent read its config again; a bad one changes nothing
+    Reload(reload::Args),
+    /// Every metric that the agent can emit
+    Metrics(metrics::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// Config file [default: /etc/plimsoll/plimsoll.yaml where there is one, else none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// State folder [default: /var/lib/plimsoll for root, else your own]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// Every metric's description, for `plimsoll metrics` and for checks.
+pub const CATALOGUE: &[&[Desc]] = &[host::METRICS, schedule::METRICS, own::METRICS];
+
+/// Runs the program. Exit 0: fine, 1: not fine, 2: misuse.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::complain(&format!("plimsoll: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Check(args) => Ok(check::run(&args)),
+        Command::Metrics(args) => metrics::run(&args, CATALOGUE),
+        Command::Run(args) => {
+            let options = agent::Options { config: args.config, state: args.state };
+            let runtime = runtime(2)?;
+            let code = runtime.block_on(agent::run(options));
+            // A round that hangs in the kernel must not hold up the end.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            code
+        }
+        Command::Status(args) => runtime(1)?.block_on(status::run(&args)),
+        Command::Reload(args) => runtime(1)?.block_on(reload::run(&args)),
+    }
+}
+
+fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).max_blocking_threads(8).enable_all().build()
+}

@@ -1,0 +1,122 @@
+//! What stands in the body of an answer: a partial success, or a text that says why not.
+
+use std::time::Duration;
+
+use super::answer::LONGEST_WAIT;
+use crate::signal::split::fields;
+
+/// Most that is read of an answer (the limit that OTLP recommends).
+pub(super) const MOST_READ: usize = 4 << 20;
+/// Most that is kept of it: enough for the ignored entries of hundreds of streams.
+pub(super) const MOST_KEPT: usize = 64 << 10;
+
+/// `partial_success` of an `Export…ServiceResponse`: how many were rejected, and why. Anything else is full success.
+pub(super) fn partial_success(body: &[u8]) -> (u64, String) {
+    let (mut refused, mut message) = (0, String::new());
+    for field in fields(body).map_while(Result::ok).filter(|field| field.number == 1) {
+        for field in fields(field.content.unwrap_or_default()).map_while(Result::ok) {
+            match (field.number, field.content) {
+                // An int64: a negative one is nonsense.
+                (1, None) => refused = u64::try_from(field.value as i64).unwrap_or(0),
+                (2, Some(text)) => message = String::from_utf8_lossy(text).into_owned(),
+                _ => {}
+            }
+        }
+    }
+    (refused, message)
+}
+
+/// The text of a refusal: the message of a `google.rpc.Status` (which Loki sends without saying so), or plain text.
+pub(super) fn text(body: &[u8]) -> String {
+    let mut message = None;
+    for field in fields(body) {
+        match field.map(|field| (field.number, field.content)) {
+            Ok((2, Some(text))) => message = std::str::from_utf8(text).ok(),
+            Ok((1, None) | (3, Some(_))) => {}
+            _ => {
+                message = None;
+                break;
+            }
+        }
+    }
+    message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
+}
+
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; `now` in Unix nanoseconds.
+pub(super) fn retry_after(value: &str, now: u64) -> Option<Duration> {
+    let value = value.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_nanosecond();
+        Duration::from_nanos(u64::try_from(date.saturating_sub(i128::from(now))).unwrap_or(0))
+    };
+    Some(wait.min(LONGEST_WAIT))
+}
+
+/// The delay of a `google.rpc.RetryInfo` among the details of a `google.rpc.Status`.
+pub(super) fn retry_info(status: &[u8]) -> Option<Duration> {
+    for detail in fields(status).map_while(Result::ok).filter(|field| field.number == 3) {
+        let inside: Vec<_> = fields(detail.content.unwrap_or_default()).map_while(Result::ok).collect();
+        let content = |number| inside.iter().find(|field| field.number == number).and_then(|field| field.content);
+        if !content(1).unwrap_or_default().ends_with(b"google.rpc.RetryInfo") {
+            continue;
+        }
+        let delay = fields(content(2).unwrap_or_default()).map_while(Result::ok).find(|field| field.number == 1);
+        let (mut seconds, mut nanos) = (0, 0);
+        for field in fields(delay.and_then(|field| field.content).unwrap_or_default()).map_while(Result::ok) {
+            match field.number {
+                1 => seconds = u64::try_from(field.value as i64).unwrap_or(0),
+                2 => nanos = u64::try_from(field.value as i64).unwrap_or(0),
+                _ => {}
+            }
+        }
+        return Some(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos)).min(LONGEST_WAIT));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn a_partial_success_is_read_and_everything_else_is_full_success() {
+        let partial = ExportLogsPartialSuccess { rejected_log_records: 7, error_message: "seven too old".into() };
+        let body = ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        assert_eq!(partial_success(&body), (7, "seven too old".into()));
+        for garbage in [&b""[..], b"OK", b"\x0a\xff", b"<html>", &[0xff; 40]] {
+            assert_eq!(partial_success(garbage), (0, String::new()), "{garbage:?}");
+        }
+        let negative = ExportLogsPartialSuccess { rejected_log_records: -1, error_message: String::new() };
+        let body = ExportLogsServiceResponse { partial_success: Some(negative) }.encode_to_vec();
+        assert_eq!(partial_success(&body).0, 0);
+    }
+
+    #[test]
+    fn a_refusal_is_read_from_a_status_message_and_from_plain_text() {
+        assert_eq!(text(b"\x08\x03\x12\x07too old"), "too old");
+        assert_eq!(text(b"out of order sample\n"), "out of order sample\n");
+        assert_eq!(text(b""), "");
+        assert_eq!(text(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_ten_minutes_at_most() {
+        let now = 784_111_777_000_000_000; // Sun, 06 Nov 1994 08:49:37 GMT
+        let seconds = |text| retry_after(text, now).map(|wait| wait.as_secs());
+        assert_eq!(seconds("0"), Some(0));
+        assert_eq!(seconds(" 30 "), Some(30));
+        assert_eq!(seconds("315360000"), Some(600));
+        assert_eq!(seconds("99999999999999999999999999"), Some(600));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
+        assert_eq!(seconds("Sat, 06 Nov 2004 08:50:37 GMT"), Some(600));
+        for garbage in ["", "soon", "-1", "1.5", "Sun, 99 Nov"] {
+            assert_eq!(seconds(garbage), None, "{garbage}");
+        }
+    }
+}

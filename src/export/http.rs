@@ -1,0 +1,146 @@
+//! OTLP over HTTP (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>): `POST <endpoint>/v1/<signal>`.
+
+use std::error::Error;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+
+use super::answer::{Answer, Reached, Request, Transport, shown};
+use super::body::{MOST_KEPT, MOST_READ, partial_success, retry_after, text};
+use super::config::{Compression, Otlp};
+use super::{codec, fault, headers};
+use crate::base::clock::unix_nanos;
+use crate::base::tls;
+use crate::signal::frame::{Codec, Signal};
+
+/// One destination; signals share its connections.
+pub(super) struct Http {
+    client: reqwest::Client,
+    endpoint: String,
+    compression: Compression,
+    timeout: Duration,
+}
+
+impl Http {
+    /// Reads secrets and certificates. The error names the key.
+    pub(super) fn new(otlp: &Otlp) -> Result<Self, String> {
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls::client(&otlp.tls)?).clone())
+            .redirect(reqwest::redirect::Policy::none())
+            // What HTTP_PROXY says belongs to shells; telemetry goes where the config says.
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            .default_headers(headers::build(otlp)?)
+            .connect_timeout(CONNECT.min(otlp.timeout.0))
+            .timeout(otlp.timeout.0)
+            .pool_max_idle_per_host(3)
+            .pool_idle_timeout(IDLE);
+        let client = builder.build().map_err(|error| format!("cannot set up HTTP: {}", fault::words(&error)))?;
+        let endpoint = otlp.endpoint.trim_end_matches('/').to_owned();
+        Ok(Self { client, endpoint, compression: otlp.compression, timeout: otlp.timeout.0 })
+    }
+
+    async fn post(&self, request: &Request) -> Result<Answer, reqwest::Error> {
+        let url = format!("{}/v1/{}", self.endpoint, request.signal);
+        let mut post = self.client.post(url).header(CONTENT_TYPE, "application/x-protobuf");
+        if let Some(name) = encoding(request.codec) {
+            post = post.header(CONTENT_ENCODING, name);
+        }
+        let mut response = post.body(request.body.clone()).send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (mut body, mut read) = (Vec::new(), 0);
+        // The status line has said it; a body that breaks off or never ends changes nothing.
+        while let Ok(Some(chunk)) = response.chunk().await {
+            read += chunk.len();
+            let room = MOST_KEPT - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if read >= MOST_READ || (!status.is_success() && body.len() == MOST_KEPT) {
+                break;
+            }
+        }
+        Ok(understand(status, &headers, &body))
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> Answer {
+        let why = if error.is_timeout() && error.is_connect() {
+            "no connection: the server does not answer".into()
+        } else if error.is_timeout() {
+            format!("no answer within {}", crate::base::units::Dur(self.timeout))
+        } else {
+            fault::words(error as &(dyn Error + 'static))
+        };
+        let reached = if error.is_connect() { Reached::No } else { Reached::Perhaps };
+        Answer::Retry { why, after: None, reached }
+    }
+}
+
+#[async_trait]
+impl Transport for Http {
+    fn codec(&self, signal: Signal) -> Codec {
+        codec(self.compression, signal)
+    }
+
+    async fn send(&self, request: &Request) -> Answer {
+        self.post(request).await.unwrap_or_else(|error| self.failed(&error))
+    }
+}
+
+/// What a status, its headers and the body mean; also for HTTP answers on the way of a gRPC call.
+pub(super) fn understand(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
+    if status.is_success() {
+        let (refused, message) = partial_success(body);
+        let message = if message.is_empty() { line(status, "") } else { line(status, &shown(&message)) };
+        return Answer::Taken { refused, message };
+    }
+    let why = line(status, &text(body));
+    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let after = after.and_then(|value| retry_after(value, unix_nanos()));
+    match status.as_u16() {
+        429 => Answer::Limited { why, after },
+        503 => Answer::Retry { why, after, reached: Reached::No },
+        502 | 504 => Answer::Retry { why, after, reached: Reached::Perhaps },
+        300..=399 => {
+            let to = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("elsewhere");
+            Answer::Hold {
+                why: format!("{} is not followed: it points to {}; set the endpoint", status.as_u16(), shown(to)),
+            }
+        }
+        401 | 403 => Answer::Hold { why: format!("{why}; see token, username and headers") },
+        404 => Answer::Hold { why: format!("{why}; is the endpoint right, and its OTLP receiver enabled?") },
+        // These too say that the address or the way there is wrong, not the frame.
+        405 | 407 => Answer::Hold { why },
+        413 => Answer::TooLarge { why },
+        400..=499 => Answer::Refused { why },
+        _ => Answer::Broken { why },
+    }
+}
+
+fn line(status: StatusCode, text: &str) -> String {
+    let mut out = status.as_u16().to_string();
+    if let Some(reason) = status.canonical_reason().filter(|_| !status.is_success()) {
+        out.push(' ');
+        out.push_str(reason);
+    }
+    if !text.trim().is_empty() {
+        out.push_str(": ");
+        out.push_str(text.trim());
+    }
+    out
+}
+
+/// The codec's name in `Content-Encoding` and `grpc-encoding`.
+pub(super) fn encoding(codec: Codec) -> Option<&'static str> {
+    match codec {
+        Codec::Identity => None,
+        Codec::Gzip => Some("gzip"),
+        Codec::Zstd => Some("zstd"),
+    }
+}
+
+pub(super) const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
+/// A connection comes quickly or not at all.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// Below the minute or so after which proxies and clouds forget a silent connection.
+const IDLE: Duration = Duration::from_secs(50);

@@ -1,0 +1,123 @@
+//! Reads why a destination refused something: Loki's and Prometheus' own words.
+
+use crate::signal::frame::Signal;
+
+/// A short word for the kind of refusal, as it is counted.
+pub(super) fn reason(signal: Signal, why: &str) -> &'static str {
+    let why = why.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    if has(&["duplicate sample"]) {
+        "duplicate"
+    } else if has(&["out of order", "out-of-order", "too far behind", "too_far_behind"]) {
+        "out_of_order"
+    } else if has(&["too new", "too_far_in_the_future", "greater_than_max_sample_age_in_future"]) {
+        "too_new"
+    } else if has(&["too old", "out of bounds", "greater_than_max_sample_age"]) {
+        "too_old"
+    } else if signal == Signal::Logs && has(&["max entry size", "max line size", "line too long", "line_too_long"]) {
+        "line_too_long"
+    } else if signal == Signal::Logs && has(&["structured metadata"]) {
+        "metadata"
+    } else {
+        "rejected"
+    }
+}
+
+/// What to do about it, with the destination's words.
+pub(super) fn hint(signal: Signal, reason: &str, why: &str) -> String {
+    let why = super::answer::shown(why);
+    let mend = match (signal, reason) {
+        (Signal::Metrics, "out_of_order" | "too_old") => "set storage.tsdb.out_of_order_time_window in prometheus.yml",
+        (Signal::Metrics, "duplicate") => {
+            "two sources send the same series: give one of them another service or instance"
+        }
+        (Signal::Logs, "out_of_order") => "Loki takes entries up to max_chunk_age/2 behind the newest of their stream",
+        (Signal::Logs, "too_old") => "raise limits_config.reject_old_samples_max_age in Loki",
+        (Signal::Logs, "line_too_long") => "raise limits_config.max_line_size in Loki, or set max_line_size_truncate",
+        (Signal::Logs, "metadata") => "raise limits_config.max_structured_metadata_size in Loki",
+        (_, "too_new") => "the clock of this box or of the server is wrong",
+        _ => return why,
+    };
+    format!("{mend}; it said: {why}")
+}
+
+/// True for what a server says to points that it has already.
+pub(super) fn speaks_of_a_repeat(reason: &str) -> bool {
+    matches!(reason, "duplicate" | "out_of_order" | "too_old")
+}
+
+/// How many entries Loki says that it did not store: the ingesters' `total ignored: N out of M` of each stream and
+/// the distributor's `N errors like: …`. `None` when it names no number.
+pub(super) fn told(why: &str) -> Option<u64> {
+    let ignored = why.split(IGNORED).skip(1).filter_map(|rest| {
+        let (number, rest) = leading_number(rest)?;
+        rest.starts_with(" out of ").then_some(number)
+    });
+    let mut pieces = why.split(LIKE).peekable();
+    let mut like = Vec::new();
+    while let Some(piece) = pieces.next() {
+        // What stands behind the last one is no number's text.
+        if pieces.peek().is_some() {
+            like.extend(trailing_number(piece));
+        }
+    }
+    ignored.chain(like).reduce(u64::saturating_add)
+}
+
+fn leading_number(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+fn trailing_number(text: &str) -> Option<u64> {
+    let start = text.rfind(|letter: char| !letter.is_ascii_digit()).map_or(0, |at| at + 1);
+    // The letter before may be longer than a byte; then there is no number anyway.
+    text.get(start..)?.parse().ok()
+}
+
+const IGNORED: &str = "total ignored: ";
+const LIKE: &str = " errors like: ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lokis_numbers_are_added_over_its_streams_and_kinds_of_errors() {
+        let text = "entry with timestamp 2026-08-01 00:00:00 +0000 UTC ignored, reason: 'entry too far behind, entry \
+                    timestamp is: x, oldest acceptable timestamp is: y',\nuser 'fake', total ignored: 3 out of 7 for \
+                    stream: {a=\"b\"}\nuser 'fake', total ignored: 2 out of 2 for stream: {a=\"c\"}";
+        assert_eq!(told(text), Some(5));
+        assert_eq!(reason(Signal::Logs, text), "out_of_order");
+        assert_eq!(
+            told("100 errors like: Max entry size exceeded; 2 errors like: entry has timestamp too old"),
+            Some(102)
+        );
+        assert_eq!(told("400 Bad Request: total ignored: 10 out of 10"), Some(10));
+    }
+
+    #[test]
+    fn text_without_numbers_or_with_torn_ones_tells_none() {
+        for text in
+            ["", "error at least one label pair is required", "total ignored: ", "é errors like: ", " errors like: x"]
+        {
+            assert_eq!(told(text), None, "{text:?}");
+        }
+        assert_eq!(told("total ignored: 99999999999999999999999 out of 3"), None);
+    }
+
+    #[test]
+    fn prometheus_words_become_reasons_with_a_mend() {
+        let cases = [
+            ("out of order sample", "out_of_order"),
+            ("duplicate sample for timestamp", "duplicate"),
+            ("out of bounds", "too_old"),
+            ("too old sample", "too_old"),
+            ("proto: wrong wireType", "rejected"),
+        ];
+        for (why, expected) in cases {
+            assert_eq!(reason(Signal::Metrics, why), expected, "{why}");
+        }
+        assert!(hint(Signal::Metrics, "out_of_order", "x").contains("storage.tsdb.out_of_order_time_window"));
+    }
+}

@@ -1,0 +1,197 @@
+//! The HTTP face on loopback: `/metrics`, health, and a page. It reads and changes nothing.
+//!
+//! Whatever runs on the box can connect, and a page of any site can have the browser connect: so each request must
+//! name this host exactly (DNS rebinding), only GET and HEAD are answered, and sizes, times and numbers are bounded.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use bytes::Bytes;
+use http::{StatusCode, header};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::base::clock;
+use crate::base::stop::Stop;
+use crate::status::report::words::clean;
+use crate::status::report::{Health, Report, Reporter};
+use crate::store::Latest;
+
+pub mod config;
+mod guard;
+mod listen;
+mod page;
+
+use guard::Guard;
+pub use listen::Limits;
+
+/// Why the HTTP face cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} (listen.http): {source}")]
+    Bind {
+        /// The address of the config.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Others than this box could ask.
+    #[error(
+        "cannot listen on {0} (listen.http): only loopback is served without TLS and a token; write 127.0.0.1:{port}",
+        port = .0.port()
+    )]
+    NotLoopback(SocketAddr),
+}
+
+/// What is shown.
+#[derive(Debug, Clone)]
+pub struct Faces {
+    /// The state of the agent.
+    pub reporter: Arc<Reporter>,
+    /// The newest numbers.
+    pub latest: Latest,
+    /// Host names that requests may name, besides `localhost`, `127.0.0.1` and `[::1]`.
+    pub names: Vec<String>,
+}
+
+/// Listens on a loopback address.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, WebError> {
+    if !address.ip().is_loopback() {
+        return Err(WebError::NotLoopback(address));
+    }
+    TcpListener::bind(address).await.map_err(|source| WebError::Bind { address, source })
+}
+
+/// Serves on `listener` until `stop` is set.
+///
+/// # Errors
+/// The listener has no address.
+pub async fn serve(listener: TcpListener, faces: Faces, stop: Stop) -> io::Result<()> {
+    serve_with(listener, faces, Limits::default(), stop).await
+}
+
+/// Serves within `limits`.
+///
+/// # Errors
+/// The listener has no address.
+pub async fn serve_with(listener: TcpListener, faces: Faces, limits: Limits, stop: Stop) -> io::Result<()> {
+    let guard = Arc::new(Guard::new(listener.local_addr()?.port(), &faces.names));
+    let shared = Shared { faces, answers: Arc::new(Semaphore::new(LARGE_ANSWERS)) };
+    let router = Router::new()
+        .route("/", get(show_page))
+        .route("/style.css", get(show_style))
+        .route("/metrics", get(show_metrics))
+        .route("/-/healthy", get(show_healthy))
+        .route("/-/ready", get(show_ready))
+        .fallback(show_nothing)
+        .layer(axum::middleware::from_fn_with_state(guard, guard::check))
+        .with_state(shared);
+    let listener = listen::Limited::new(listener, limits);
+    let ending = stop.clone();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move { ending.wait().await });
+    tokio::select! {
+        ended = server.into_future() => ended,
+        // A client that does not end must not keep the agent.
+        () = async { stop.wait().await; tokio::time::sleep(LAST_ANSWERS).await } => Ok(()),
+    }
+}
+
+/// Answers of `/metrics` and pages that may be in memory at once: each can have half a megabyte, and a client that
+/// does not read holds its own.
+const LARGE_ANSWERS: usize = 8;
+/// How long an answer may take after the stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+struct Shared {
+    faces: Faces,
+    answers: Arc<Semaphore>,
+}
+
+/// A text that holds one of the places for large answers until its last byte is sent.
+struct Held {
+    text: String,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+impl Shared {
+    fn report(&self) -> Report {
+        self.faces.reporter.report(clock::unix_nanos())
+    }
+
+    fn large(&self, kind: &'static str, make: impl FnOnce() -> String) -> Response {
+        match Arc::clone(&self.answers).try_acquire_owned() {
+            Ok(place) => respond(StatusCode::OK, kind, Bytes::from_owner(Held { text: make(), _place: place })),
+            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "busy with earlier requests: try again in a moment\n"),
+        }
+    }
+}
+
+async fn show_page(State(shared): State<Shared>) -> Response {
+    shared.large("text/html; charset=utf-8", || page::page(&shared.report()))
+}
+
+async fn show_style() -> Response {
+    respond(StatusCode::OK, "text/css; charset=utf-8", Bytes::from_static(page::STYLE.as_bytes()))
+}
+
+async fn show_metrics(State(shared): State<Shared>) -> Response {
+    shared.large("text/plain; version=0.0.4; charset=utf-8", || shared.faces.latest.render(clock::unix_nanos()))
+}
+
+async fn show_healthy(State(shared): State<Shared>) -> Response {
+    let report = shared.report();
+    let status = if report.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    text(status, health_text(&report))
+}
+
+async fn show_ready(State(shared): State<Shared>) -> Response {
+    let report = shared.report();
+    if report.health == Health::Starting {
+        return text(StatusCode::SERVICE_UNAVAILABLE, health_text(&report));
+    }
+    text(StatusCode::OK, "ready\n")
+}
+
+async fn show_nothing() -> Response {
+    let known = "nothing here; there is / (the page), /metrics, /-/healthy and /-/ready\n";
+    text(StatusCode::NOT_FOUND, known)
+}
+
+/// The health and its reasons, one a line.
+fn health_text(report: &Report) -> String {
+    let mut out = format!("{}\n", report.health.name());
+    for reason in &report.reasons {
+        out.push_str(&clean(reason));
+        out.push('\n');
+    }
+    out
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    respond(status, "text/plain; charset=utf-8", body.into())
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! What is shipped with the program says what the program does: the example config equals the defaults.
+
+use std::path::Path;
+
+use plimsoll::base::units::Size;
+use plimsoll::config::{Config, ConfigErrors, parse};
+use plimsoll::export::config::Otlp;
+use plimsoll::tail::config::{File, Journald, Multiline};
+
+const EXAMPLE: &str = include_str!("../packaging/plimsoll.example.yaml");
+
+/// The paragraphs of the example config: whether it is an example only, and its settings without the leading `#`.
+fn paragraphs() -> Vec<(bool, String)> {
+    let settings = |paragraph: &str| -> String {
+        let lines = paragraph.lines().filter(|line| !line.starts_with("##"));
+        lines.map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect()
+    };
+    EXAMPLE.split("\n\n").map(|paragraph| (paragraph.starts_with("## Example"), settings(paragraph))).collect()
+}
+
+fn read(text: &str) -> Result<Config, ConfigErrors> {
+    parse(Path::new("plimsoll.example.yaml"), text)
+}
+
+#[test]
+fn the_example_config_is_all_comments_and_so_changes_nothing() {
+    assert!(EXAMPLE.lines().all(|line| line.is_empty() || line.starts_with('#')));
+    assert_eq!(read(EXAMPLE).unwrap(), Config::default());
+}
+
+#[test]
+fn the_example_config_with_its_defaults_taken_in_is_the_default_config() {
+    let defaults: String = paragraphs().into_iter().filter(|(example, _)| !example).map(|(_, text)| text).collect();
+    assert!(defaults.contains("fsync: 1s"), "{defaults}");
+    assert_eq!(read(&defaults).unwrap_or_else(|errors| panic!("{errors}")), Config::default());
+}
+
+#[test]
+fn each_example_of_the_example_config_is_right_but_for_secrets_and_files_that_are_not_here() {
+    let examples: Vec<String> =
+        paragraphs().into_iter().filter(|(example, _)| *example).map(|(_, text)| text).collect();
+    assert!(examples.len() >= 4);
+    for text in examples {
+        let Err(errors) = read(&text) else { continue };
+        for problem in &errors.problems {
+            let elsewhere = ["No such file", "$CREDENTIALS_DIRECTORY is not set", "Permission denied"];
+            assert!(elsewhere.iter().any(|words| problem.message.contains(words)), "{errors}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_show_the_defaults_of_entries_where_there_are_any() {
+    let logs = paragraphs().into_iter().find(|(example, text)| *example && text.starts_with("logs:")).unwrap().1;
+    let config = read(&logs).unwrap_or_else(|errors| panic!("{errors}"));
+    let logs = config.logs.on().unwrap();
+    let (file, default) = (&logs.files[0], File::default());
+    assert_eq!((file.format, file.start, file.max_line), (default.format, default.start, default.max_line));
+    let multiline = file.multiline.clone().unwrap();
+    assert_eq!(multiline, Multiline { start: multiline.start.clone(), ..Multiline::default() });
+    let journal = logs.journald.as_ref().and_then(|journal| journal.on()).unwrap();
+    assert_eq!(*journal, Journald { units: journal.units.clone(), ..Journald::default() });
+    assert_eq!(default.max_line, Size(256 << 10));
+
+    let text = "destinations: { loki: { otlp_http: { endpoint: 'http://loki:3100/otlp', compression: auto, timeout: 30s, \
+                when_full: block, signals: [logs, metrics, traces] } } }";
+    let config = read(text).unwrap();
+    let otlp = config.destinations["loki"].otlp();
+    assert_eq!(*otlp, Otlp { endpoint: otlp.endpoint.clone(), ..Otlp::default() });
+    for setting in ["compression: auto", "timeout: 30s", "when_full: block", "default: logs, metrics and traces"] {
+        assert!(EXAMPLE.contains(setting), "{setting}");
+    }
+}
+
+#[test]
+fn the_example_config_names_every_key_that_this_version_takes() {
+    // The config itself tells what is allowed in each place.
+    for place in [
+        "zzz: 1",
+        "host: { zzz: 1 }",
+        "logs: { zzz: 1 }",
+        "logs: { files: [ { zzz: 1 } ] }",
+        "logs: { files: [ { multiline: { zzz: 1 } } ] }",
+        "logs: { files: [ { redact: [ zzz ] } ] }",
+        "logs: { files: [ { metrics: [ { zzz: 1 } ] } ] }",
+        "logs: { files: [ { format: zzz } ] }",
+        "logs: { files: [ { start: zzz } ] }",
+        "logs: { journald: { zzz: 1 } }",
+        "destinations: { a: { zzz: 1 } }",
+        "destinations: { a: { otlp_http: { zzz: 1 } } }",
+        "destinations: { a: { otlp_http: { compression: zzz } } }",
+        "destinations: { a: { otlp_http: { when_full: zzz } } }",
+        "destinations: { a: { otlp_http: { signals: [zzz] } } }",
+        "destinations: { a: { otlp_http: { tls: { zzz: 1 } } } }",
+        "destinations: { a: { otlp_http: { token: { zzz: 1 } } } }",
+        "alerts: { zzz: 1 }",
+        "store: { zzz: 1 }",
+        "store: { metrics: { zzz: 1 } }",
+        "store: { logs: { zzz: 1 } }",
+        "spool: { zzz: 1 }",
+        "listen: { zzz: 1 }",
+        "self: { zzz: 1 }",
+        "self: { otlp_grpc: { zzz: 1 } }",
+    ] {
+        let errors = read(place).unwrap_err();
+        let (_, allowed) = errors.problems[0].help.split_once("allowed here: ").unwrap_or_else(|| panic!("{errors}"));
+        for key in allowed.split(", ") {
+            let named =
+                EXAMPLE.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).any(|word| word == key);
+            assert!(named, "`{key}` of `{place}` is not in the example config");
+        }
+    }
+}
