@@ -121,8 +121,6 @@ impl Plan {
             Answer::Refused { why } => self.refused(part, why),
             Answer::Broken { why } => {
                 let since = *self.broken_since.get_or_insert(now);
-                // Some servers store what they then stumble over.
-                part.repeat = true;
                 if self.bisected == 0 && now.duration_since(since) < BROKEN {
                     self.parts.push_front(part);
                     return Step::Backoff;
