@@ -49,7 +49,8 @@ pub(super) fn retry_after(value: &str, now: u64) -> Option<Duration> {
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_nanosecond();
-        Duration::from_nanos(u64::try_from(date.saturating_sub(i128::from(now))).unwrap_or(0))
+        let wait = date.saturating_sub(i128::from(now)).clamp(0, LONGEST_WAIT.as_nanos() as i128);
+        Duration::from_nanos(wait as u64)
     };
     Some(wait.min(LONGEST_WAIT))
 }

@@ -15,6 +15,9 @@ use crate::base::clock::unix_nanos;
 use crate::base::tls;
 use crate::signal::frame::{Codec, Signal};
 
+#[cfg(test)]
+pub(super) mod tests;
+
 /// One destination; signals share its connections.
 pub(super) struct Http {
     client: reqwest::Client,

@@ -43,7 +43,7 @@ pub(super) fn hint(signal: Signal, reason: &str, why: &str) -> String {
 
 /// True for what a server says to points that it has already.
 pub(super) fn speaks_of_a_repeat(reason: &str) -> bool {
-    matches!(reason, "duplicate" | "out_of_order" | "too_old")
+    matches!(reason, "duplicate" | "out_of_order")
 }
 
 /// How many entries Loki says that it did not store: the ingesters' `total ignored: N out of M` of each stream and

@@ -6,10 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::time::Instant;
-
 use super::answer::{Answer, Request, Transport, shown};
+use super::pace::Pace;
 use super::plan::{Part, Plan, Step, Tally};
 use crate::base::backoff::Backoff;
 use crate::base::clock::unix_nanos;
@@ -18,6 +16,10 @@ use crate::signal::frame::{Codec, Signal};
 use crate::signal::pack::{Packer, unpack};
 use crate::spool::{Cursor, SpoolError, Stored};
 use crate::status::{Board, Destination};
+use bytes::Bytes;
+
+#[cfg(test)]
+mod tests;
 
 /// What one loop needs.
 pub(super) struct Sender {
@@ -28,6 +30,7 @@ pub(super) struct Sender {
     entry: Arc<Destination>,
     backoff: Backoff,
     stop: Stop,
+    pace: Pace,
     /// The first frame may have been sent by an earlier run, just before it ended.
     first: bool,
 }
@@ -42,6 +45,7 @@ impl Sender {
             entry: board.destination(name, signal),
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT, seed(name, signal)),
             stop,
+            pace: Pace::default(),
             first: true,
         }
     }
@@ -75,7 +79,7 @@ impl Sender {
         let mut plan = Plan::new(self.signal, header.codec, payload, records, std::mem::take(&mut self.first));
         while let Some(part) = plan.part() {
             let answer = self.attempt(part).await?;
-            let step = plan.answered(&answer, Instant::now());
+            let step = plan.answered(&answer, self.pace.now());
             self.told(&answer, step);
             self.count(plan.take_tally());
             let wait = match step {
@@ -177,16 +181,16 @@ impl Sender {
 
     /// Waits for `time`, and shows meanwhile that the loop turns.
     async fn wait(&self, cursor: &Cursor, time: Duration) -> Result<(), Ended> {
-        let due = Instant::now() + time;
+        let due = self.pace.now() + time;
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.entry.next_try.set(unix_nanos().saturating_add(nanos));
         loop {
             self.look(cursor);
-            let left = due.saturating_duration_since(Instant::now());
+            let left = due.saturating_duration_since(self.pace.now());
             if left.is_zero() {
                 return Ok(());
             }
-            if self.stop.sleep(left.min(TURN)).await {
+            if self.pace.sleep(left.min(TURN), &self.stop).await {
                 return Err(Ended);
             }
         }

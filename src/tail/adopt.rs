@@ -90,10 +90,20 @@ impl Table {
             }
         }
         let alike = heads.get(&(opened.head.len, opened.head.hash)).map(Vec::as_slice).unwrap_or_default();
-        for stream in alike.iter().take(64).filter_map(|id| self.streams.get(id)) {
-            if patient && stream.linked && begins_with(stream, &content)? {
-                return Ok(Owner::Wait);
+        let mut changed = None;
+        for stream in alike.iter().take(64).filter_map(|id| self.streams.get(id)).filter(|stream| stream.linked) {
+            if begins_with(stream, &content)? {
+                if patient {
+                    return Ok(Owner::Wait);
+                }
+            } else if !stands(stream)? {
+                changed = Some(stream.id);
             }
+        }
+        if let Some(id) = changed {
+            // Truncated and filled again since it was looked at: this may be the copy. The next walk tells.
+            self.renew(id, now);
+            return Ok(Owner::Wait);
         }
         Ok(Owner::New)
     }
@@ -192,6 +202,13 @@ fn begins_with(stream: &Stream, content: &Sized<'_>) -> io::Result<bool> {
     let got = content.read(content.size() - reach as u64, &mut one[..reach])?;
     read_at(file, &mut other[..reach], content.size() - reach as u64)?;
     Ok(got == reach && one[..reach] == other[..reach])
+}
+
+/// True when what was read of the stream's file still stands there.
+fn stands(stream: &Stream) -> io::Result<bool> {
+    let Some(file) = &stream.file else { return Ok(true) };
+    let size = file.metadata()?.len();
+    Ok(stream.taken() <= size && Sized(file, size).has(stream.print.mark)?)
 }
 
 /// The offset behind the last line feed, so that a line that is being written is read whole.

@@ -83,6 +83,11 @@ impl Stream {
         if self.hole { 0 } else { self.size.saturating_sub(self.taken()) }
     }
 
+    /// True while its content can be had: by its handle or by a path.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.file.is_some() || self.linked
+    }
+
     /// True with bytes in which a line may end.
     pub(crate) fn has_news(&self) -> bool {
         self.size > self.searched.max(self.taken()) && !self.hole
@@ -359,7 +364,9 @@ impl Reader {
         if let Some(young) = young {
             let Some((first, next)) = self.first_line(young, group)? else { return Ok(false) };
             let start = self.start_of(file, from)?;
-            if !alike(&bytes, &first) && !alike(&start, &first) && old.encoding == Encoding::Utf8 {
+            // A whole line tells better how records begin than the piece does.
+            let known = if start[0] == 0 { &bytes[..] } else { &start[..] };
+            if !alike(known, &first) && old.encoding == Encoding::Utf8 {
                 bytes.extend(first);
                 marks.partial = false;
                 self.move_to(young, next)?;

@@ -170,7 +170,8 @@ pub(crate) fn alike(known: &[u8], first: &[u8]) -> bool {
         other => *other,
     };
     let reach = known.len().min(first.len()).min(8);
-    reach > 0 && known[..reach].iter().map(class).eq(first[..reach].iter().map(class))
+    // Two or three characters are like anything.
+    reach >= known.len().clamp(1, 4) && known[..reach].iter().map(class).eq(first[..reach].iter().map(class))
 }
 
 #[cfg(test)]

@@ -384,6 +384,7 @@ impl Table {
         stream.queued = false;
         stream.touched = true;
         self.nodes.insert(stream.node, fresh);
+        self.stems.entry(xxh3_64(stem(&stream.path))).or_default().push(fresh);
         self.streams.insert(fresh, stream);
         self.moved.push(fresh);
         self.enqueue(fresh);
@@ -479,7 +480,7 @@ fn before(streams: &HashMap<u64, Stream>, kin: &[u64], (born, but): (u64, u64), 
         |seconds: i64| new.created.is_some_and(|created| (created - SIBLING_AFTER..=created + 1).contains(&seconds));
     let rotated = |stream: &&Stream| {
         let had = stream.born == born && (stream.state.rotated || !stream.linked);
-        stream.id != but && stream.file.is_some() && (had || stream.modified <= new.modified && made(stream.modified.0))
+        stream.id != but && stream.is_reachable() && (had || stream.modified <= new.modified && made(stream.modified.0))
     };
     let kin = kin.iter().filter_map(|id| streams.get(id)).filter(rotated);
     kin.max_by_key(|stream| (stream.modified, stream.id)).map(|stream| stream.id)

@@ -296,13 +296,13 @@ impl Tailer {
         if old.after.is_some() {
             return false;
         }
-        if !old.drained && old.file.is_some() {
+        if !old.drained && old.is_reachable() {
             // It is queued itself; this one comes again with the next look.
             self.table.enqueue(before);
             self.table.enqueue(id);
             return false;
         }
-        if old.unread() > 0 && old.file.is_some() && !old.hole {
+        if old.unread() > 0 && old.is_reachable() && !old.hole {
             if now.mono.saturating_sub(old.grown) < JOIN_QUIET {
                 return false;
             }

@@ -145,6 +145,12 @@ fn rotate(rig: &mut Rig, writer: &mut Writer, ways: Ways, dice: &mut Dice) {
                 writer.write(rig, dice);
             } else {
                 writer.finish(rig);
+                if dice.roll(2) == 0 {
+                    rig.restart();
+                }
+                // Compressed before anyone looked, the second part would not find the first.
+                rig.full(0);
+                rig.pass(4);
             }
             if kind == 2 {
                 rig.pass(dice.roll(8));

@@ -242,3 +242,15 @@ fn a_file_of_which_nothing_was_read_before_its_truncation_is_counted_whole() {
     assert_eq!(rig.texts(), expect(&[("o", 0..1)]));
     assert_eq!(rig.lost("truncated_unread") as usize, text("a", 0..15).len());
 }
+
+#[test]
+fn a_copy_is_known_although_its_original_was_filled_past_the_offset_before_anyone_looked() {
+    let mut rig = Rig::new(&["app.log*"]);
+    rig.append("app.log", text("a", 0..100));
+    rig.settle();
+    rig.copy("app.log", "app.log.1");
+    rig.truncate("app.log");
+    rig.append("app.log", text("b", 0..500));
+    rig.pass(60);
+    assert_eq!(rig.texts(), expect(&[("a", 0..100), ("b", 0..500)]));
+}
