@@ -4,6 +4,8 @@
 
 #[path = "stack_tests/faults.rs"]
 mod faults;
+#[path = "stack_tests/grpc.rs"]
+mod grpc;
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "stack_tests/life.rs"]

@@ -123,3 +123,23 @@ fn a_line_that_is_too_old_for_loki_is_counted_and_the_fresh_ones_are_there() {
     site.log("shop.log", &format!("time={} msg=last\n", Timestamp::now()));
     loki.wait("{service_name=\"shop\"}", 10, SOON);
 }
+
+#[test]
+fn a_thousand_old_lines_of_a_thousand_seconds_are_all_counted() {
+    let Some(loki) = Loki::start() else { return };
+    let site = Site::new();
+    let files = site.entry("shop.log", "service: shop, format: logfmt");
+    site.config(&format!("host: off\nlogs:\n  files:\n{files}destinations:\n{}", loki.destination("")));
+    let old = (harness::now() / 1_000_000_000) as i64 - 8 * 86_400;
+    // Loki tells each second apart: its answer has a sentence for each line.
+    let lines = |number| format!("time={} msg=\"line {number}\"\n", Timestamp::from_second(old + number).unwrap());
+    site.log("shop.log", &(0..1000).map(lines).collect::<String>());
+    site.log("shop.log", &format!("time={} msg=fresh\n", Timestamp::now()));
+    let _agent = site.start();
+    loki.wait("{service_name=\"shop\"}", 1, SOON);
+    let entry = wait_for("an answered backlog", SOON, || {
+        let entry = site.destination("loki");
+        if entry["backlog_frames"] == 0 && entry["frames"] != 0 { Ok(entry) } else { Err(entry.to_string()) }
+    });
+    assert_eq!((entry["records"].as_u64(), entry["refused"].as_u64()), (Some(1), Some(1000)), "{entry}");
+}
