@@ -2,8 +2,14 @@
 //!
 //! Each test has servers, ports and folders of its own. `tests/stack/README.md` says how the servers are built.
 
+#[path = "stack_tests/faults.rs"]
+mod faults;
+#[path = "stack_tests/grpc.rs"]
+mod grpc;
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "stack_tests/life.rs"]
+mod life;
 #[path = "stack_tests/logs.rs"]
 mod logs;
 #[path = "support/loki.rs"]

@@ -56,8 +56,8 @@ pub(super) fn speaks_of_the_codec(why: &str) -> bool {
 }
 
 /// How many entries Loki says that it did not store: the ingesters' `total ignored: N out of M` of each stream and
-/// the distributor's `N errors like: …`; one for a sole bad entry, which it names without a number. `None` when it says
-/// nothing of entries, and so stored none.
+/// the distributor's `N errors like: …`; a single error of the distributor stands there as it is. `None` when it
+/// tells no number.
 pub(super) fn told(why: &str) -> Option<u64> {
     let ignored = why.split(IGNORED).skip(1).filter_map(|rest| {
         let (number, rest) = leading_number(rest)?;
@@ -71,8 +71,8 @@ pub(super) fn told(why: &str) -> Option<u64> {
             like.extend(trailing_number(piece));
         }
     }
-    let sole = SOLE.iter().any(|sign| why.contains(sign)).then_some(1);
-    ignored.chain(like).reduce(u64::saturating_add).or(sole)
+    let told = ignored.chain(like).reduce(u64::saturating_add);
+    told.or_else(|| OF_ONE_ENTRY.iter().any(|words| why.contains(words)).then_some(1))
 }
 
 fn leading_number(text: &str) -> Option<(u64, &str)> {
@@ -88,8 +88,14 @@ fn trailing_number(text: &str) -> Option<u64> {
 
 const IGNORED: &str = "total ignored: ";
 const LIKE: &str = " errors like: ";
-/// How Loki names the stream of a bad entry (`pkg/validation/validate.go`).
-const SOLE: [&str; 2] = ["for stream '{", "stream '{"];
+/// What the distributor says of an entry, not of a stream or a request.
+const OF_ONE_ENTRY: &[&str] = &[
+    "' has timestamp too old: ",
+    "' has timestamp too new: ",
+    "ax entry size '",
+    "' has structured metadata too large: ",
+    "' has too many structured metadata labels: ",
+];
 
 #[cfg(test)]
 mod tests {
@@ -121,6 +127,15 @@ mod tests {
             assert_eq!(told(&format!("400 Bad Request: {text}")), Some(1), "{text}");
         }
         assert_eq!(told("400 Bad Request: couldn't parse push request: unexpected EOF"), None);
+    }
+
+    #[test]
+    fn a_single_refused_entry_has_no_number_before_it() {
+        let old = "400 Bad Request: entry for stream '{a=\"b\"}' has timestamp too old: 2026-11-16T20:02:20Z, oldest \
+                   acceptable timestamp is: 2026-11-17T20:02:20Z";
+        assert_eq!(told(old), Some(1));
+        assert_eq!(told(&format!("1 errors like: {old}; 3 errors like: {old}")), Some(4));
+        assert_eq!(told("stream '{a=\"b\"}' has label name too long: 'x'"), None, "that is the whole stream");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct LogMetric {
     pub sum: Option<String>,
     /// Attribute whose newest number is kept, such as a queue's length.
     pub gauge: Option<String>,
-    /// Attribute that a line must have to be counted, such as `error.type`.
+    /// Attribute that a line must have to be counted, such as `exception.type`.
     pub count: Option<String>,
     /// Unit of the number in the line (UCUM: `ms`, `s`, `By`). Default: none.
     pub unit: String,

@@ -187,7 +187,8 @@ fn card(run: &str, joined: bool) -> Option<usize> {
         let start = if end == 0 { 0 } else { end + 1 };
         let len = group(&run[start..]);
         (end, digits) = (start + len, digits + len);
-        if digits > 19 {
+        // Cards are written in groups of three to six digits, or digit by digit; dates and counts are not.
+        if digits > 19 || !(len >= 3 || (len == 1 && digits == end.div_ceil(2))) {
             break;
         }
         if digits >= 13 && is_card(&run[..end]) && !(joined && end == run.len()) {
@@ -242,6 +243,7 @@ mod tests {
             ("id_4111-1111-1111-1111", "id_[card]"),
             ("a4111111111111111b", "a4111111111111111b"),
             ("41111111111111111111111", "41111111111111111111111"),
+            ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[card]"),
             ("2026 11 24 1 2 3 4 5 6 7 8 9", "2026 11 24 1 2 3 4 5 6 7 8 9"),
         ];
         for (text, clean) in cases {

@@ -85,8 +85,8 @@ fn counters_and_histograms_of_log_lines_stand_in_prometheus() {
     let Some(prometheus) = Prometheus::start() else { return };
     let site = Site::new();
     let metrics = "metrics: [\
-        { name: http.server.request.duration, histogram: ms, unit: ms, by: [method, status], buckets: [10, 100, 1000] }, \
-        { name: shop.errors, count: error, by: [error] }, \
+        { name: http.server.request.duration, histogram: ms, unit: ms, by: [http.request.method, http.response.status_code], buckets: [10, 100, 1000] }, \
+        { name: shop.errors, count: reason, by: [reason] }, \
         { name: shop.revenue, sum: cents, by: [] }, \
         { name: shop.queue, gauge: waiting }]";
     let files = site.entry("shop.json", &format!("service: shop, {metrics}"));
@@ -97,7 +97,7 @@ fn counters_and_histograms_of_log_lines_stand_in_prometheus() {
     let agent = site.start();
     for number in 0..300 {
         let status = if number % 3 == 0 { 500 } else { 200 };
-        let error = if number % 10 == 0 { ",\"error\":\"db\"" } else { "" };
+        let error = if number % 10 == 0 { ",\"reason\":\"db\"" } else { "" };
         site.log("shop.json", &format!(
             "{{\"msg\":\"x\",\"method\":\"GET\",\"status\":{status},\"ms\":{},\"cents\":2.5,\"waiting\":{number}{error}}}\n",
             [5, 50, 500][number % 3]
@@ -106,13 +106,19 @@ fn counters_and_histograms_of_log_lines_stand_in_prometheus() {
     let of = |expression: &str, value: f64| {
         prometheus.wait(expression, SOON, |seen| seen == value);
     };
-    of("http_server_request_duration_milliseconds_count{job=\"shop\",method=\"GET\",status=\"500\"}", 100.0);
-    of("http_server_request_duration_milliseconds_count{job=\"shop\",method=\"GET\",status=\"200\"}", 200.0);
-    of("http_server_request_duration_milliseconds_bucket{status=\"200\",le=\"10\"}", 0.0);
-    of("http_server_request_duration_milliseconds_bucket{status=\"200\",le=\"100\"}", 100.0);
-    of("http_server_request_duration_milliseconds_bucket{status=\"200\",le=\"+Inf\"}", 200.0);
-    of("http_server_request_duration_milliseconds_sum{status=\"200\"}", 55_000.0);
-    of("shop_errors_total{error=\"db\"}", 30.0);
+    of(
+        "http_server_request_duration_milliseconds_count{job=\"shop\",http_request_method=\"GET\",http_response_status_code=\"500\"}",
+        100.0,
+    );
+    of(
+        "http_server_request_duration_milliseconds_count{job=\"shop\",http_request_method=\"GET\",http_response_status_code=\"200\"}",
+        200.0,
+    );
+    of("http_server_request_duration_milliseconds_bucket{http_response_status_code=\"200\",le=\"10\"}", 0.0);
+    of("http_server_request_duration_milliseconds_bucket{http_response_status_code=\"200\",le=\"100\"}", 100.0);
+    of("http_server_request_duration_milliseconds_bucket{http_response_status_code=\"200\",le=\"+Inf\"}", 200.0);
+    of("http_server_request_duration_milliseconds_sum{http_response_status_code=\"200\"}", 55_000.0);
+    of("shop_errors_total{reason=\"db\"}", 30.0);
     of("shop_revenue_total{job=\"shop\"}", 750.0);
     of("shop_queue{job=\"shop\"}", 299.0);
     // A reload that changes something else resets nothing.

@@ -224,11 +224,19 @@ impl Site {
         agent
     }
 
-    /// Starts the agent without a config.
-    pub(crate) fn start_bare(&self) -> Process {
-        let mut agent = Process::start(&mut self.command(&["run"]), &self.path("agent.log"));
-        self.answers(&mut agent);
-        agent
+    /// Starts the agent without a config; an error when another one has the page's port.
+    pub(crate) fn try_bare(&self) -> Result<Process, String> {
+        let log = self.path("agent.log");
+        // What an earlier try said.
+        let _none = fs::remove_file(&log).is_err();
+        let mut agent = Process::start(&mut self.command(&["run"]), &log);
+        wait_for("an agent that answers or ends", Duration::from_secs(20), || match agent.child.try_wait().unwrap() {
+            Some(_) if agent.log().contains(":1876") => Ok(false),
+            Some(status) => panic!("ended with {status}: {}", agent.log()),
+            None => self.status().map(|_| true),
+        })
+        .then_some(agent)
+        .ok_or_else(|| "port 1876 is taken".into())
     }
 
     fn answers(&self, agent: &mut Process) {

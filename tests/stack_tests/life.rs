@@ -1,0 +1,115 @@
+//! Start, reload and end of the agent as a program.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::SOON;
+use super::harness::{self, Site, host_name, wait_for};
+use super::loki::Loki;
+
+#[test]
+fn a_reload_takes_new_files_and_a_bad_config_changes_nothing_and_no_line_is_lost() {
+    let Some(loki) = Loki::start() else { return };
+    let site = Site::new();
+    let config = |files: &[&str]| {
+        let entries: String = files
+            .iter()
+            .map(|name| site.entry(&format!("{name}.log"), &format!("service: {name}, format: text")))
+            .collect();
+        format!("host: off\nlogs:\n  files:\n{entries}destinations:\n{}", loki.destination(""))
+    };
+    site.config(&config(&["a"]));
+    let agent = site.start();
+    let (done, mut lines) = (AtomicBool::new(false), 0);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut lines = 0;
+            while !done.load(Ordering::Relaxed) {
+                site.log("a.log", &format!("line {lines}\n"));
+                lines += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+            lines
+        });
+        // Without this a failed check would wait for the writer for ever.
+        struct End<'a>(&'a AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let end = End(&done);
+
+        site.log("b.log", "first of b\n");
+        site.config(&config(&["a", "b"]));
+        let reload = site.run(&["reload"]);
+        assert_eq!(reload.status.code(), Some(0), "{reload:?}");
+        assert!(String::from_utf8_lossy(&reload.stdout).contains("logs"), "{reload:?}");
+        loki.wait("{service_name=\"b\"}", 1, SOON);
+        let nothing = site.run(&["reload"]);
+        assert_eq!(nothing.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing changed"), "{nothing:?}");
+
+        site.config(&format!("{}\nsevrice: shop\n", config(&["a", "c"])));
+        let refused = site.run(&["reload"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = String::from_utf8(refused.stdout).unwrap();
+        let line = config(&["a", "c"]).lines().count() + 4;
+        assert!(said.contains(&format!("plimsoll.yaml:{line}:1")), "{said}");
+        assert!(said.contains("sevrice") && said.contains("service"), "{said}");
+        let (code, report) = site.status().unwrap();
+        assert_eq!(code, 1, "{report}");
+        assert!(report["notes"][0]["text"].as_str().unwrap().contains("the old one goes on"), "{report}");
+        site.log("b.log", "second of b\n");
+        loki.wait("{service_name=\"b\"}", 2, SOON);
+
+        site.log("c.log", "first of c\n");
+        site.config(&config(&["a", "b", "c"]));
+        agent.signal(Signal::HUP);
+        loki.wait("{service_name=\"c\"}", 1, SOON);
+        let (code, report) = site.status().unwrap();
+        assert_eq!((code, report["notes"].as_array().unwrap().len()), (0, 0), "{report}");
+        drop(end);
+        lines = writer.join().unwrap();
+    });
+    let found = loki.wait("{service_name=\"a\"}", lines, SOON);
+    for (number, entry) in found.iter().enumerate() {
+        assert_eq!(entry.line, format!("line {number}"));
+    }
+}
+
+#[test]
+fn without_a_config_the_agent_says_what_it_found_and_what_comes_next_and_ends_when_told() {
+    let site = Site::new();
+    // The page's own port is one for the whole box.
+    let mut agent = wait_for("the port of the page", Duration::from_secs(60), || site.try_bare());
+    let said = agent.log();
+    let head = format!("plimsoll {} on {}\n", env!("CARGO_PKG_VERSION"), host_name());
+    assert!(said.starts_with(&head), "{said}");
+    let state = site.state().display().to_string();
+    for part in [
+        "  host      CPU, memory",
+        "  ships to  nothing yet",
+        &format!("  state     {state}\n"),
+        "  page      http://127.0.0.1:1876/\n",
+        &format!("next: plimsoll status --state {state}\n"),
+        "name a Loki and a Prometheus under `destinations:` in /etc/plimsoll/plimsoll.yaml",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
+    let report = wait_for("a first round", SOON, || {
+        let (_, report) = site.status()?;
+        let points = |source: &serde_json::Value| source["kind"] == "host" && source["points"].as_u64() > Some(50);
+        if report["sources"].as_array().unwrap().iter().any(points) { Ok(report) } else { Err(report.to_string()) }
+    });
+    for source in report["sources"].as_array().unwrap().iter().filter(|source| source["kind"] == "files") {
+        let glob = source["name"].as_str().unwrap().trim_start_matches("files ");
+        assert!(said.contains(glob), "{glob} is not in:\n{said}");
+    }
+    assert!(harness::get(1876, "/-/healthy", &[]).is_ok());
+    assert_eq!(agent.terminate(Duration::from_secs(20)).code(), Some(0), "{}", agent.log());
+    assert!(site.status().is_err(), "nobody answers any more");
+}
