@@ -1,6 +1,7 @@
 //! Which content a newly found file has: one that is known, a copy that is still being made, or a new one.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 
 use crate::base::clock::SECOND;
@@ -192,7 +193,7 @@ fn at(print: &Print, offset: u64, opened: &Opened) -> io::Result<Print> {
 
 /// True when `content` is the beginning of the stream's file as it is now, or all of it.
 fn begins_with(stream: &Stream, content: &Sized<'_>) -> io::Result<bool> {
-    let Some(file) = &stream.file else { return Ok(false) };
+    let Some(file) = &handle(stream)? else { return Ok(false) };
     let size = file.metadata()?.len();
     if content.size() > size {
         return Ok(false);
@@ -204,9 +205,17 @@ fn begins_with(stream: &Stream, content: &Sized<'_>) -> io::Result<bool> {
     Ok(got == reach && one[..reach] == other[..reach])
 }
 
+/// The stream's file, opened for the moment if it was closed for want of handles.
+fn handle(stream: &Stream) -> io::Result<Option<File>> {
+    match &stream.file {
+        Some(file) => file.try_clone().map(Some),
+        None => Ok(open(&stream.path).ok().filter(|opened| opened.node == stream.node).map(|opened| opened.file)),
+    }
+}
+
 /// True when what was read of the stream's file still stands there.
 fn stands(stream: &Stream) -> io::Result<bool> {
-    let Some(file) = &stream.file else { return Ok(true) };
+    let Some(file) = &handle(stream)? else { return Ok(true) };
     let size = file.metadata()?.len();
     Ok(stream.taken() <= size && Sized(file, size).has(stream.print.mark)?)
 }
