@@ -345,10 +345,9 @@ impl Table {
 
     /// Puts a stream into the queue of those with something to read.
     pub(crate) fn enqueue(&mut self, id: u64) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            if !std::mem::replace(&mut stream.queued, true) {
-                self.queue.push_back(id);
-            }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if !std::mem::replace(&mut stream.queued, true) {
+            self.queue.push_back(id);
         }
     }
 
