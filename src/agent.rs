@@ -75,6 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (commands, mut orders) = mpsc::channel(4);
     let faces = Faces::start(&base, &config, commands).await?;
     let plan = Plan::new(&config, &base)?;
+    base.note_unserved(&config);
     greet::print(&base, &config, &plan)?;
     let mut current = config;
     let mut running = Running::start(plan, &base, None)?;
@@ -134,6 +135,12 @@ impl Base {
         outcome.map_err(|why| standing.unwrap_or(why))
     }
 
+    fn note_unserved(&self, config: &Config) {
+        let keys = config.unserved();
+        let text = format!("{} without effect: this version does not have it; take the key away", keys.join(", "));
+        self.board.note("config keys", (!keys.is_empty()).then_some(text));
+    }
+
     async fn reload_checked(&self, current: &mut Config, running: &mut Running) -> Result<String, String> {
         let config = config::load(self.options.config.as_deref()).map_err(|errors| errors.to_string())?;
         if config == *current {
@@ -143,6 +150,7 @@ impl Base {
         let changed = plan::changes(current, &config);
         running.stop(STOP_TIME).await;
         *running = Running::start(plan, self, Some(running)).map_err(|error| format!("{error:#}"))?;
+        self.note_unserved(&config);
         *current = config;
         tracing::info!("reloaded: {changed}");
         Ok(changed)

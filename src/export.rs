@@ -24,6 +24,7 @@ mod fault;
 mod grpc;
 mod headers;
 mod http;
+mod pace;
 mod plan;
 mod refusal;
 mod send;
@@ -51,7 +52,7 @@ pub fn prepare(name: &str, config: &config::Destination) -> Result<Prepared, Str
             ("otlp_grpc", grpc::Grpc::new(otlp).map(|grpc| Arc::new(grpc) as Arc<dyn Transport>))
         }
     };
-    let transport = transport.map_err(|error| format!("destinations.{name}.{kind}.{error}"))?;
+    let transport = transport.map_err(|error| format!("destinations.{name}.{kind}: {error}"))?;
     let when_full = match otlp.when_full {
         config::WhenFull::Block => WhenFull::Block,
         config::WhenFull::DropOldest => WhenFull::DropOldest,
@@ -90,5 +91,82 @@ fn codec(compression: Compression, signal: Signal) -> Codec {
         (Compression::Auto, Signal::Metrics) | (Compression::Gzip, _) => Codec::Gzip,
         (Compression::Auto, Signal::Logs | Signal::Traces) | (Compression::Zstd, _) => Codec::Zstd,
         (Compression::None, _) => Codec::Identity,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::export::config::{Destination, Otlp};
+    use crate::signal::frame::Frame;
+    use crate::signal::pack::Packer;
+    use crate::spool::{Limits, Spool, disk::RealDisk};
+
+    #[test]
+    fn what_does_not_fit_is_told_with_the_destination_and_the_key() {
+        let token = Some(crate::base::secret::Secret::Env("PLIMSOLL_NOT_SET".into()));
+        let otlp = Otlp { endpoint: "http://loki:3100/otlp".into(), token, ..Otlp::default() };
+        for (kind, config) in
+            [("otlp_http", Destination::OtlpHttp(otlp.clone())), ("otlp_grpc", Destination::OtlpGrpc(otlp))]
+        {
+            let error = prepare("loki", &config).unwrap_err();
+            assert!(error.starts_with(&format!("destinations.loki.{kind}: token: ")), "{error}");
+        }
+    }
+
+    /// Refuses the first connection's request, takes all others.
+    fn server() -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let mut stream = stream.unwrap();
+                let _read = stream.read(&mut [0; 65536]).is_ok();
+                let status = if number == 0 { "503 Service Unavailable" } else { "204 No Content" };
+                let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                let _gone = stream.write_all(head.as_bytes()).is_err();
+            }
+        });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_the_spool_arrives_though_the_first_try_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let board = Board::new();
+        let hour = Duration::from_secs(3600);
+        let limits = Limits { undelivered: 1 << 30, fsync: hour, retain_bytes: 0, retain_time: Duration::ZERO };
+        let spool = Spool::open(Arc::new(RealDisk), dir.path().join("logs"), Signal::Logs, limits, &board).unwrap();
+        let otlp = Otlp { endpoint: server(), signals: vec![Signal::Logs], ..Otlp::default() };
+        let prepared = prepare("loki", &Destination::OtlpHttp(otlp)).unwrap();
+        assert_eq!(prepared.signals(), [Signal::Logs]);
+        let cursor = spool.cursor("loki", prepared.when_full()).unwrap();
+        let stop = Stop::new();
+        let task = prepared.start(Signal::Logs, cursor, &board, stop.clone());
+        let raw = plan::tests::logs(3);
+        let frame = Frame {
+            signal: Signal::Logs,
+            codec: Codec::Zstd,
+            payload: Packer::new().unwrap().pack(Codec::Zstd, &raw).unwrap(),
+            raw_len: raw.len() as u64,
+            records: 3,
+            times: (1, 2),
+            charge: 1,
+            services: Vec::new(),
+            positions: Vec::new(),
+        };
+        spool.append(&frame).unwrap();
+        let entry = board.destination("loki", Signal::Logs);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while entry.frames.get() == 0 {
+            assert!(Instant::now() < deadline, "never delivered: {}", entry.answer.get());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!((entry.records.get(), entry.retries.get(), entry.answer.get()), (3, 1, "204".into()));
+        stop.set();
+        task.await.unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! What goes to a collector here is about the agent, never about the box. The exporters' own libraries are kept out
 //! of it, because their lines would be exported again.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -43,8 +44,9 @@ pub(super) fn start(own: &Own, host: &str) -> anyhow::Result<Option<Telemetry>> 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,h2=warn,hyper=warn"));
     // Under systemd the journal has the time already.
     let plain = std::env::var_os("JOURNAL_STREAM").is_some();
-    let printer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let printer = if plain { printer.without_time().with_ansi(false).boxed() } else { printer.boxed() };
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let printer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
+    let printer = if plain { printer.without_time().boxed() } else { printer.boxed() };
     let registry = tracing_subscriber::registry().with(printer.with_filter(filter));
     let Some(otlp) = &own.otlp_grpc else {
         registry.try_init().context("the log printer")?;

@@ -47,12 +47,16 @@ fn tell(mut out: impl Write, text: &str) -> io::Result<()> {
 
 fn fine(file: &Path, config: &Config) -> String {
     let state = if file.exists() { "fine" } else { "not there, so the defaults hold: fine" };
-    let lines = [
+    let mut lines = vec![
         format!("{}: {state}", file.display()),
         format!("  sources       {}", sources(config)),
         format!("  destinations  {}", destinations(config)),
     ];
-    lines.map(|line| line.chars().map(visible).chain(['\n']).collect::<String>()).concat()
+    let unserved = config.unserved();
+    if !unserved.is_empty() {
+        lines.push(format!("  not in this version, so without effect: {}", unserved.join(", ")));
+    }
+    lines.iter().flat_map(|line| line.chars().map(visible).chain(['\n'])).collect()
 }
 
 fn sources(config: &Config) -> String {

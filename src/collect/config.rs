@@ -60,8 +60,8 @@ impl Host {
 }
 
 impl Config {
-    /// What is wrong beyond the shape. Entries are read strictly already, though no collector is there to take them.
-    pub(crate) fn faults(&self) -> Vec<Fault> {
+    /// Kinds that are named and that this version does not read.
+    pub(crate) fn unserved(&self) -> impl Iterator<Item = &'static str> {
         [
             ("postgres", named(&self.postgres)),
             ("redis", named(&self.redis)),
@@ -73,8 +73,7 @@ impl Config {
         ]
         .into_iter()
         .filter(|(_, named)| *named)
-        .map(|(kind, _)| Fault::new(kind, format!("collect.{kind}: not in this version"), "take the key away"))
-        .collect()
+        .map(|(kind, _)| kind)
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 use super::{CollectError, Collector};
+use tracing::Instrument;
+
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::signal::metrics::{Desc, Limits, Samples};
@@ -72,9 +74,10 @@ pub async fn run(mut job: Job, sink: Sink, board: Board, stop: Stop) {
         }
         let mut samples = Samples::new(Limits { series: job.series, ..Limits::default() });
         let begun = Instant::now();
+        let round = tracing::info_span!("collect", source = job.name);
         let result = tokio::select! {
             () = stop.wait() => return,
-            result = tokio::time::timeout(job.timeout, job.collector.collect(&mut samples)) => result,
+            result = tokio::time::timeout(job.timeout, job.collector.collect(&mut samples).instrument(round)) => result,
         };
         let result = result.unwrap_or(Err(CollectError::Timeout(job.timeout)));
         report.source.detail.set(job.collector.detail());

@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError};
 
-/// What stands behind `error`, and whether it struck before a request could leave.
+/// What stands behind `error`.
 pub(super) fn words(error: &(dyn Error + 'static)) -> String {
     let mut link = Some(error);
     let mut deepest = String::new();
@@ -36,19 +36,25 @@ fn known(error: &(dyn Error + 'static)) -> Option<String> {
             io::ErrorKind::HostUnreachable => Some("no route to the host".into()),
             io::ErrorKind::NetworkUnreachable => Some("network unreachable".into()),
             io::ErrorKind::TimedOut => Some("connection timed out".into()),
-            _ => None,
+            _ => by_text(error),
         };
     }
+    by_text(error)
+}
+
+fn by_text(error: &dyn Error) -> Option<String> {
     let text = error.to_string();
-    (text.contains("dns error") || text.contains("failed to lookup address")).then(|| "no such host".into())
+    if text.contains("dns error") || text.contains("failed to lookup address") {
+        return Some("no such host".into());
+    }
+    // HTTP/2 passes on the words of what it met only.
+    text.contains("fatal alert: CertificateRequired").then(|| CERTIFICATE_WANTED.into())
 }
 
 fn tls(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(fault) => certificate(fault),
-        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "TLS: the server wants a certificate; set tls.cert and tls.key".into()
-        }
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => CERTIFICATE_WANTED.into(),
         rustls::Error::AlertReceived(
             AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::CertificateUnknown,
         ) => "TLS: the server does not trust the certificate of tls.cert".into(),
@@ -60,6 +66,9 @@ fn tls(error: &rustls::Error) -> String {
 fn certificate(fault: &CertificateError) -> String {
     match fault {
         CertificateError::UnknownIssuer => "TLS: unknown issuer; set tls.ca".into(),
+        CertificateError::BadSignature => {
+            "TLS: the issuer has the name of a trusted one but another key; set tls.ca".into()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "TLS: the server's certificate has expired".into()
         }
@@ -73,3 +82,5 @@ fn certificate(fault: &CertificateError) -> String {
         other => super::answer::shown(&format!("TLS: the server's certificate is no good: {other:?}")),
     }
 }
+
+const CERTIFICATE_WANTED: &str = "TLS: the server wants a certificate; set tls.cert and tls.key";

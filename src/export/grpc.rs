@@ -24,6 +24,9 @@ use super::{base64, codec, fault, headers};
 use crate::base::{certs, tls, units};
 use crate::signal::frame::{Codec, Signal};
 
+#[cfg(test)]
+mod tests;
+
 /// One destination; signals share its connection.
 pub(super) struct Grpc {
     endpoint: Endpoint,
@@ -68,12 +71,18 @@ impl Grpc {
         };
         match answered.await {
             Ok(response) => receive(response).await,
+            Err(error) if has_expired(&error) => self.late(),
             Err(error) => Answer::Retry {
                 why: fault::words(&error as &(dyn Error + 'static)),
                 after: None,
                 reached: Reached::Perhaps,
             },
         }
+    }
+
+    fn late(&self) -> Answer {
+        let why = format!("no answer within {}", units::Dur(self.timeout));
+        Answer::Retry { why, after: None, reached: Reached::Perhaps }
     }
 
     fn request(&self, request: &Request) -> Result<http::Request<Body>, http::Error> {
@@ -102,12 +111,13 @@ impl Transport for Grpc {
     }
 
     async fn send(&self, request: &Request) -> Answer {
-        tokio::time::timeout(self.timeout, self.call(request)).await.unwrap_or_else(|_| Answer::Retry {
-            why: format!("no answer within {}", units::Dur(self.timeout)),
-            after: None,
-            reached: Reached::Perhaps,
-        })
+        tokio::time::timeout(self.timeout, self.call(request)).await.unwrap_or_else(|_| self.late())
     }
+}
+
+/// tonic keeps to `grpc-timeout` itself, in a race with ours.
+fn has_expired(error: &(dyn Error + 'static)) -> bool {
+    error.is::<tonic::TimeoutExpired>() || error.source().is_some_and(has_expired)
 }
 
 fn path(signal: Signal) -> &'static str {

@@ -5,10 +5,9 @@
 //! different series, and so most of them arrive before the requests run out. Each record ends as taken or as refused.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::answer::{Answer, Reached};
 use super::refusal;
@@ -16,7 +15,7 @@ use crate::signal::frame::{Codec, Signal};
 use crate::signal::{pack, split};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// The way of one frame.
 #[derive(Debug)]
@@ -122,8 +121,6 @@ impl Plan {
             Answer::Refused { why } => self.refused(part, why),
             Answer::Broken { why } => {
                 let since = *self.broken_since.get_or_insert(now);
-                // Some servers store what they then stumble over.
-                part.repeat = true;
                 if self.bisected == 0 && now.duration_since(since) < BROKEN {
                     self.parts.push_front(part);
                     return Step::Backoff;
@@ -187,8 +184,9 @@ impl Plan {
             self.parts.push_back(second);
             return;
         }
-        if part.repeat && refusal::speaks_of_a_repeat(reason) {
-            // The first try was stored, its answer was lost.
+        if part.repeat && part.records == 1 && refusal::speaks_of_a_repeat(reason) {
+            // The first try was stored, its answer was lost. Of several records that were not taken apart, some may be
+            // good and never stored: they count as lost, rather too many than too few.
             self.tally.taken += part.records;
             return;
         }

@@ -6,10 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::time::Instant;
-
 use super::answer::{Answer, Request, Transport, shown};
+use super::pace::Pace;
 use super::plan::{Part, Plan, Step, Tally};
 use crate::base::backoff::Backoff;
 use crate::base::clock::unix_nanos;
@@ -18,6 +16,10 @@ use crate::signal::frame::{Codec, Signal};
 use crate::signal::pack::{Packer, unpack};
 use crate::spool::{Cursor, SpoolError, Stored};
 use crate::status::{Board, Destination};
+use bytes::Bytes;
+
+#[cfg(test)]
+mod tests;
 
 /// What one loop needs.
 pub(super) struct Sender {
@@ -28,6 +30,7 @@ pub(super) struct Sender {
     entry: Arc<Destination>,
     backoff: Backoff,
     stop: Stop,
+    pace: Pace,
     /// The first frame may have been sent by an earlier run, just before it ended.
     first: bool,
 }
@@ -42,6 +45,7 @@ impl Sender {
             entry: board.destination(name, signal),
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT, seed(name, signal)),
             stop,
+            pace: Pace::default(),
             first: true,
         }
     }
@@ -73,11 +77,14 @@ impl Sender {
         let Stored { number, header, payload, .. } = stored;
         let records = u64::from(header.records);
         let mut plan = Plan::new(self.signal, header.codec, payload, records, std::mem::take(&mut self.first));
+        let mut any = false;
         while let Some(part) = plan.part() {
             let answer = self.attempt(part).await?;
-            let step = plan.answered(&answer, Instant::now());
-            self.told(&answer, step);
-            self.count(plan.take_tally());
+            let step = plan.answered(&answer, self.pace.now());
+            let tally = plan.take_tally();
+            any |= tally.taken > 0;
+            self.told(&answer, step, tally.taken > 0);
+            self.count(tally);
             let wait = match step {
                 Step::Go => continue,
                 Step::Backoff => self.backoff.next_delay(),
@@ -90,6 +97,10 @@ impl Sender {
                 Ok(None) => return Err(Ended),
                 Ok(Some(_)) | Err(_) => return Ok(()),
             }
+        }
+        if !any {
+            // Refused as a whole: nothing waits, and yet nothing arrives.
+            self.failing();
         }
         self.finish(cursor, number).await
     }
@@ -117,29 +128,32 @@ impl Sender {
         }
     }
 
-    /// Writes an answer on the board.
-    fn told(&mut self, answer: &Answer, step: Step) {
+    /// Writes an answer on the board. A refusal or a part that is halved says neither that the destination is well nor
+    /// that it is away.
+    fn told(&mut self, answer: &Answer, step: Step, taken: bool) {
         let now = unix_nanos();
-        let words = shown(answer.words());
         self.entry.turned.set(now);
-        let failed = step != Step::Go || !matches!(answer, Answer::Taken { .. });
-        if failed {
+        if step != Step::Go || !matches!(answer, Answer::Taken { .. }) {
             self.entry.last_error.set(now);
         }
-        if step == Step::Go {
+        self.entry.answer.set(shown(answer.words()));
+        if taken {
             self.backoff.reset();
             if self.entry.failing_since.get() > 0 {
                 self.entry.failing_since.set(0);
-                tracing::info!(destination = self.name, signal = %self.signal, answer = words, "destination answers again");
+                tracing::info!(destination = self.name, signal = %self.signal, answer = self.entry.answer.get(), "destination takes again");
             }
-        } else {
+        } else if step != Step::Go {
             self.entry.retries.add(1);
-            if self.entry.failing_since.get() == 0 {
-                self.entry.failing_since.set(now);
-                tracing::warn!(destination = self.name, signal = %self.signal, answer = words, "destination takes nothing");
-            }
+            self.failing();
         }
-        self.entry.answer.set(words);
+    }
+
+    fn failing(&self) {
+        if self.entry.failing_since.get() == 0 {
+            self.entry.failing_since.set(unix_nanos());
+            tracing::warn!(destination = self.name, signal = %self.signal, answer = self.entry.answer.get(), "destination takes nothing");
+        }
     }
 
     fn count(&self, tally: Tally) {
@@ -177,16 +191,16 @@ impl Sender {
 
     /// Waits for `time`, and shows meanwhile that the loop turns.
     async fn wait(&self, cursor: &Cursor, time: Duration) -> Result<(), Ended> {
-        let due = Instant::now() + time;
+        let due = self.pace.now() + time;
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.entry.next_try.set(unix_nanos().saturating_add(nanos));
         loop {
             self.look(cursor);
-            let left = due.saturating_duration_since(Instant::now());
+            let left = due.saturating_duration_since(self.pace.now());
             if left.is_zero() {
                 return Ok(());
             }
-            if self.stop.sleep(left.min(TURN)).await {
+            if self.pace.sleep(left.min(TURN), &self.stop).await {
                 return Err(Ended);
             }
         }

@@ -3,6 +3,7 @@
 //! All patterns run in linear time (the `regex` crate has no backtracking) within a bound on their compiled size.
 
 use std::borrow::Cow;
+use std::io::Write;
 
 use regex::Regex;
 
@@ -12,12 +13,16 @@ use crate::signal::record::{Record, Text, Value};
 /// A built-in class: what it finds and what stands there instead.
 const CLASSES: &[(&str, &str)] = &[
     ("email", r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+"),
-    ("card", r"\b[0-9](?:[ \-]?[0-9]){12,18}\b"),
+    // Every run of digits: a card may stand in the middle of one, behind an order's number.
+    ("card", r"[0-9](?:[ \-]?[0-9]){12,}"),
     ("bearer", r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/\-]{8,}=*"),
 ];
 
 /// Compiled size of one pattern; the crate's default of 10 MB would be a fourth of the memory budget.
 const MAX_PATTERN: usize = 1 << 20;
+
+/// Characters of a number that is looked into; a longer one is no card's.
+const LONGEST_NUMBER: usize = 32;
 
 /// What one source replaces.
 #[derive(Debug, Clone, Default)]
@@ -72,9 +77,27 @@ impl Redaction {
         for index in 0..record.attributes.len() {
             let (name, value) = record.attributes[index];
             record.attributes[index].0 = self.text(record, line, name);
-            if let Value::Text(text) = value {
-                record.attributes[index].1 = Value::Text(self.text(record, line, text));
+            match value {
+                Value::Text(text) => record.attributes[index].1 = Value::Text(self.text(record, line, text)),
+                Value::Int(number) => self.number(record, index, format_args!("{number}")),
+                Value::Double(number) => self.number(record, index, format_args!("{number}")),
+                Value::Bool(_) => {}
             }
+        }
+    }
+
+    /// A number may be a card's as well, or what a pattern names.
+    fn number(&self, record: &mut Record, index: usize, number: std::fmt::Arguments<'_>) {
+        let mut digits = [0_u8; LONGEST_NUMBER];
+        let mut rest = &mut digits[..];
+        if rest.write_fmt(number).is_err() {
+            return;
+        }
+        let len = LONGEST_NUMBER - rest.len();
+        if let Ok(Cow::Owned(clean)) = std::str::from_utf8(&digits[..len]).map(|text| self.clean(text))
+            && clean.as_bytes() != &digits[..len]
+        {
+            record.attributes[index].1 = Value::Text(record.keep(&clean));
         }
     }
 
@@ -101,15 +124,34 @@ impl Redaction {
 impl Rule {
     fn replace<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.pattern.replace_all(text, |found: &regex::Captures<'_>| {
-            let whole = &found[0];
-            if self.luhn && !is_card(whole) {
-                whole.to_owned()
+            if self.luhn {
+                self.replace_cards(text, found.get_match())
             } else if found.len() == 1 {
                 self.mark.clone()
             } else {
                 self.replace_groups(found)
             }
         })
+    }
+
+    /// Replaces each card in a run of digits: groups side by side that have a card's length and check digit.
+    fn replace_cards(&self, text: &str, found: regex::Match<'_>) -> String {
+        let joined = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let before = joined(text.as_bytes()[..found.start()].last());
+        let after = joined(text.as_bytes().get(found.end()));
+        let run = found.as_str();
+        let mut out = String::with_capacity(run.len());
+        let mut at = 0;
+        while at < run.len() {
+            let card = card(&run[at..], after).filter(|_| at > 0 || !before);
+            let end = card.map_or_else(|| group(&run[at..]), |len| len) + at;
+            out.push_str(if card.is_some() { &self.mark } else { &run[at..end] });
+            // The separator, if one follows.
+            let next = run.len().min(end + 1);
+            out.push_str(&run[end..next]);
+            at = next;
+        }
+        out
     }
 
     /// With groups, only what they matched is replaced: `token=(\S+)` keeps `token=`.
@@ -131,6 +173,28 @@ impl Rule {
 
 fn compile(pattern: &str) -> Result<Regex, String> {
     regex::RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build().map_err(|error| error.to_string())
+}
+
+/// Bytes of the group of digits that `run` begins with.
+fn group(run: &str) -> usize {
+    run.find([' ', '-']).unwrap_or(run.len())
+}
+
+/// Bytes of the longest card that `run` begins with. `joined`: its end touches a letter.
+fn card(run: &str, joined: bool) -> Option<usize> {
+    let (mut end, mut digits, mut found) = (0, 0, None);
+    while end < run.len() {
+        let start = if end == 0 { 0 } else { end + 1 };
+        let len = group(&run[start..]);
+        (end, digits) = (start + len, digits + len);
+        if digits > 19 {
+            break;
+        }
+        if digits >= 13 && is_card(&run[..end]) && !(joined && end == run.len()) {
+            found = Some(end);
+        }
+    }
+    found
 }
 
 /// Luhn's check over the digits of `text`.
@@ -168,6 +232,30 @@ mod tests {
         for (text, clean) in cases {
             assert_eq!(all().clean(text), clean);
         }
+    }
+
+    #[test]
+    fn a_card_is_found_among_other_digits_and_as_a_number() {
+        let cases = [
+            ("pin 987654 4111 1111 1111 1111 17", "pin 987654 [card] 17"),
+            ("4111111111111111 5500005555555559", "[card] [card]"),
+            ("id_4111-1111-1111-1111", "id_[card]"),
+            ("a4111111111111111b", "a4111111111111111b"),
+            ("41111111111111111111111", "41111111111111111111111"),
+            ("2026 11 24 1 2 3 4 5 6 7 8 9", "2026 11 24 1 2 3 4 5 6 7 8 9"),
+        ];
+        for (text, clean) in cases {
+            assert_eq!(all().clean(text), clean);
+        }
+        let mut record = Record::default();
+        record.put_int("number", 4_111_111_111_111_111);
+        record.put_int("other", 4_111_111_111_111_112);
+        record.put(Text::Fixed("float"), Value::Double(4_111_111_111_111_111.0));
+        all().apply(&mut record, "");
+        let Value::Text(text) = record.attributes[0].1 else { panic!("a card's number stayed") };
+        assert_eq!(record.text("", text), "[card]");
+        assert_eq!(record.attributes[1].1, Value::Int(4_111_111_111_111_112));
+        assert!(matches!(record.attributes[2].1, Value::Text(_)));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Damage {
 
     fn make_room(&self, mut known: Vec<String>, len: u64) {
         known.sort_unstable();
-        let size = |name: &String| self.disk.open(&self.dir.join(name)).and_then(|file| file.len()).unwrap_or(0);
+        let size = |name: &String| self.disk.open(&self.dir.join(name)).and_then(|file| file.size()).unwrap_or(0);
         let mut total: u64 = known.iter().map(size).sum();
         for name in &known {
             if total + len <= MAX_BYTES {

@@ -35,7 +35,7 @@ pub trait Disk: Debug + Send + Sync {
 /// An open file, read and written at places, never at a cursor.
 pub trait File: Debug + Send + Sync {
     /// Bytes in it.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Reads once; fewer bytes than asked, or none, at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes two pieces, one after the other, with one call; may write fewer bytes than given.
@@ -136,7 +136,7 @@ fn options() -> fs::OpenOptions {
 }
 
 impl File for fs::File {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 

@@ -149,7 +149,7 @@ impl Survey {
     /// Reads the front of one file; true when it was worthless and is removed.
     fn piece(&mut self, log: &Log, path: PathBuf, number: u64) -> io::Result<bool> {
         let file = log.disk.open(&path)?;
-        let len = file.len()?;
+        let len = file.size()?;
         let mut front = vec![0; FRAMES as usize];
         let read = read_full(&*file, &mut front, 0).unwrap_or(0);
         front[read..].fill(0);
@@ -320,7 +320,8 @@ impl Survey {
             let rising = head.number > self.last && head.number >= first;
             let synced = head.number <= self.synced;
             let moves = scan.body(at, &head);
-            if !rising || (!synced && !(moves.is_some() && scan.payload_holds(at, &head))) {
+            let sound = synced || (moves.is_some() && scan.payload_holds(at, &head));
+            if !rising || !sound {
                 continue;
             }
             if head.previous > self.last.max(self.synced) {

@@ -129,8 +129,8 @@ impl Parser {
     ///
     /// While the format is not decided, the format that fits best so far is used and the answer is true.
     pub fn parse(&mut self, line: &str, record: &mut Record) -> bool {
-        // Spans are 32 bits wide. Lines are cut long before.
-        let line = line.get(..MAX_LINE).unwrap_or(line);
+        // Spans have 31 bits. Files' lines are cut long before.
+        let line = line.get(..line.floor_char_boundary(MAX_LINE)).unwrap_or(line);
         record.clear();
         match self.decided {
             Some(format) => {
@@ -189,7 +189,7 @@ impl Tools {
 }
 
 /// More than any line of a file.
-const MAX_LINE: usize = 1 << 30;
+const MAX_LINE: usize = 1 << 28;
 
 #[cfg(test)]
 mod tests;

@@ -131,7 +131,7 @@ impl Screen<'_> {
     fn destinations(&mut self) {
         let report = self.report;
         if report.destinations.is_empty() {
-            let text = "nowhere: everything stays on the box (plimsoll setup --prometheus URL --loki URL)";
+            let text = "nowhere: everything stays on the box (name some under `destinations:`)";
             self.heading("SHIPPING", text);
             return;
         }

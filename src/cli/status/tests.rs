@@ -134,7 +134,7 @@ fn an_agent_that_ships_nowhere_says_how_to_ship() {
     let board = Board::new();
     rounds(&board, "host", "host", "11 groups", 465);
     let made = plain(&board);
-    assert!(made.contains("plimsoll setup") && made.contains(": healthy"), "{made}");
+    assert!(made.contains("name some under `destinations:`") && made.contains(": healthy"), "{made}");
 }
 
 #[test]

@@ -165,15 +165,11 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_an_error_and_not_silence() {
-    for kind in ["postgres", "redis", "pgbouncer", "mysql", "rabbitmq", "nats", "scrape"] {
-        let text = format!("collect:\n  {kind}:\n    - url: x\n");
-        each_is_told(&[(&text, 2, 3, &[&format!("collect.{kind}: not in this version")])]);
-    }
-    each_is_told(&[
-        ("alerts:\n  notify: { a: { webhook: { url: x } } }\n", 2, 3, &["alerts.notify: not in this version"]),
-        ("alerts:\n  rules: [/x]\n", 2, 3, &["alerts.rules: not in this version"]),
-    ]);
+fn what_this_version_does_not_have_is_told_and_no_reason_not_to_start() {
+    let text = "collect:\n  redis: [{ url: x }]\n  nats: off\nalerts: { notify: { a: { webhook: { url: x } } } }\n";
+    let config = crate::config::parse("a.yaml".as_ref(), text).unwrap();
+    assert_eq!(config.unserved(), ["collect.redis", "alerts.notify"]);
+    assert!(crate::config::Config::default().unserved().is_empty());
 }
 
 #[test]

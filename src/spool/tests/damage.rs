@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::sim::SimDisk;
 use super::*;
-use crate::spool::disk::File;
 use crate::spool::format::{FRAMES, SegmentHead};
 use crate::spool::scan::Scan;
 

@@ -297,7 +297,7 @@ impl Disk for SimDisk {
 }
 
 impl File for SimFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.inode.lock().unwrap().bytes.len() as u64)
     }
 

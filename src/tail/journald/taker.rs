@@ -92,10 +92,11 @@ impl Taker {
 
     /// Takes one entry.
     pub(super) fn take(&mut self, entry: &Entry) {
-        let (Some(cursor), Some(realtime)) = (entry.text(Field::Cursor), entry.number(Field::Realtime)) else {
+        let cursor = entry.text(Field::Cursor).filter(|cursor| position::sane(cursor));
+        let (Some(cursor), Some(realtime)) = (cursor, entry.number(Field::Realtime)) else {
             return self.board.lost("journald", "malformed", 1, "an entry of the journal has no cursor or time");
         };
-        if !position::sane(cursor) || !self.is_new(cursor, realtime) {
+        if !self.is_new(cursor, realtime) {
             return;
         }
         self.scanned += 1;

@@ -188,6 +188,24 @@ fn a_full_spool_stops_the_reading_and_then_the_child_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_is_vacuumed_while_the_spool_is_full_is_counted() {
+    let Some(bench) = Bench::new() else { return };
+    bench.write("a", &numbered("shop.service", '1', 0, 9_000));
+    bench.refuse(true);
+    let mut journal = bench.journal();
+    bench.step_until(&mut journal, |_, spool| spool.refused > 0);
+    bench.skew.set(31_000_000_000);
+    bench.step_until(&mut journal, |journal, _| journal.child().is_none());
+    let scanned = journal.scanned();
+    bench.remove("a");
+    bench.write("b", &numbered("shop.service", '1', 9_000, 3));
+    bench.refuse(false);
+    bench.step_until(&mut journal, |_, spool| spool.lines.last().is_some_and(|line| line.body == "line 9002"));
+    assert_eq!(lines(&bench), [expected(0..scanned), expected(9_000..9_003)].concat());
+    assert_eq!(bench.gaps(), 1);
+}
+
+#[test]
 fn binary_broken_huge_and_structured_messages_are_records() {
     let Some(bench) = Bench::new() else { return };
     let huge = vec![b'x'; 300 << 10];
@@ -250,14 +268,42 @@ fn a_damaged_journal_file_does_not_stop_the_others() {
 }
 
 #[test]
-fn without_journalctl_there_is_a_fault_with_a_mend_and_no_spinning() {
+fn without_journalctl_there_is_a_fault_and_no_spinning() {
     let Some(mut bench) = Bench::new() else { return };
     bench.settings.program = Some("/nonexistent/journalctl".into());
+    bench.settings.retry = (std::time::Duration::from_secs(3_600), std::time::Duration::from_secs(3_600));
     let mut journal = bench.journal();
-    bench.step_until(&mut journal, |_, spool| spool.frames == 1);
     let source = bench.board.source("journald");
-    assert!(source.fault.get().contains("/nonexistent/journalctl"), "{}", source.fault.get());
+    bench.step_until(&mut journal, |_, _| source.failures.get() == 1);
+    assert!(source.fault.get().contains("cannot start /nonexistent/journalctl"), "{}", source.fault.get());
     assert!(matches!(journal.step(bench.now()), crate::tail::Done::Idle(_)));
+}
+
+#[test]
+fn without_the_right_to_read_the_fault_names_the_group() {
+    let Some(mut bench) = Bench::new() else { return };
+    let words = "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1";
+    bench.settings.program = Some(bench.script(words));
+    let mut journal = bench.journal();
+    let source = bench.board.source("journald");
+    bench.step_until(&mut journal, |_, _| source.fault.get().contains("to the group systemd-journal"));
+    assert!(source.fault.get().contains("insufficient permissions"), "{}", source.fault.get());
+}
+
+#[test]
+fn a_hostile_child_that_never_ends_an_entry_or_its_complaints_takes_no_memory_and_is_ended() {
+    let Some(mut bench) = Bench::new() else { return };
+    let words = "while :; do echo X=yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; echo complaint >&2; done";
+    bench.settings.program = Some(bench.script(words));
+    let mut journal = bench.journal();
+    bench.step_until(&mut journal, |journal, _| journal.child().is_some());
+    let child = journal.child().unwrap();
+    for _ in 0..200 {
+        assert!(matches!(journal.step(bench.now()), crate::tail::Done::More));
+    }
+    assert_eq!((journal.scanned(), journal.child()), (0, Some(child)));
+    journal.finish(bench.now());
+    assert!(!is_here(child));
 }
 
 #[test]

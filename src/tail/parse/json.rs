@@ -92,7 +92,7 @@ impl Scan<'_> {
             self.leaf(name)?;
             return Some(false);
         }
-        if self.prefixes.len() + 1 >= MAX_DEPTH || name.len() > MAX_NAME {
+        if self.prefixes.len() + 1 >= MAX_DEPTH || name.range().len() > MAX_NAME {
             let span = self.lex.skip(false)?;
             self.put(name, span);
             return Some(false);
@@ -116,7 +116,7 @@ impl Scan<'_> {
         self.lex.expect(b':')?;
         self.lex.space();
         // A nameless attribute is refused by Prometheus and Loki, with all that is sent along with it.
-        Some(if key.start == key.end { self.lex.keep("json.empty") } else { key })
+        Some(if key.range().is_empty() { self.lex.keep("json.empty") } else { key })
     }
 
     #[inline]
@@ -126,11 +126,7 @@ impl Scan<'_> {
             b'"' => {
                 self.lex.at += 1;
                 let span = self.lex.string(true)?;
-                if span.scratch {
-                    self.set(earlier, name, Value::Text(Text::Scratch(span.start, span.end)));
-                } else {
-                    self.set(earlier, name, Value::Text(Text::Line(span.start, span.end)));
-                }
+                self.set(earlier, name, Value::Text(span.text()));
             }
             b'-' | b'0'..=b'9' => {
                 let number = self.lex.number()?;
@@ -187,27 +183,26 @@ impl Scan<'_> {
 
     /// `prefix.key`
     fn join(&mut self, prefix: Span, key: Span) -> Span {
-        let start = self.lex.scratch.len() as u32;
+        let start = self.lex.scratch.len();
         for (part, end) in [(prefix, "."), (key, "")] {
-            let range = part.start as usize..part.end as usize;
-            if part.scratch {
-                self.lex.scratch.extend_from_within(range);
+            if part.is_scratch() {
+                self.lex.scratch.extend_from_within(part.range());
             } else {
-                self.lex.scratch.push_str(self.lex.line.get(range).unwrap_or_default());
+                self.lex.scratch.push_str(self.lex.line.get(part.range()).unwrap_or_default());
             }
             self.lex.scratch.push_str(end);
         }
-        Span { start, end: self.lex.scratch.len() as u32, scratch: true }
+        Span::scratch(start, self.lex.scratch.len())
     }
 
     /// Keeps all members from here to the object's end as one JSON text.
     #[cold]
     fn rest(&mut self) -> Option<()> {
         let members = self.lex.skip(true)?;
-        let start = self.lex.scratch.len() as u32;
+        let start = self.lex.scratch.len();
         self.lex.scratch.push('{');
-        self.lex.scratch.push_str(self.lex.line.get(members.start as usize..members.end as usize)?);
-        let text = Span { start, end: self.lex.scratch.len() as u32, scratch: true };
+        self.lex.scratch.push_str(self.lex.line.get(members.range())?);
+        let text = Span::scratch(start, self.lex.scratch.len());
         let mut name = self.lex.keep("json.rest");
         if let Some(prefix) = self.prefixes.last() {
             name = self.join(*prefix, name);

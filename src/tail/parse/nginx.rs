@@ -186,7 +186,7 @@ pub(super) fn put(line: &str, name: &'static str, value: &str, record: &mut Reco
     if value.is_empty() || value == "-" {
         return;
     }
-    if memchr::memchr(b'\\', value.as_bytes()).is_some()
+    if memchr::memchr(b'\\', value.as_bytes()).is_some_and(|_| value.contains("\\x"))
         && let Some(text) = unescape(value, record)
     {
         return record.put(Text::Fixed(name), Value::Text(text));
@@ -197,34 +197,40 @@ pub(super) fn put(line: &str, name: &'static str, value: &str, record: &mut Reco
 #[cold]
 fn unescape(value: &str, record: &mut Record) -> Option<Text> {
     let start = record.scratch.len();
+    if readable(value, &mut record.scratch).is_none() {
+        record.scratch.truncate(start);
+        return None;
+    }
+    Some(Text::Scratch(start as u32, record.scratch.len() as u32))
+}
+
+fn readable(value: &str, out: &mut String) -> Option<()> {
     let mut rest = value;
     while let Some((before, after)) = rest.split_once("\\x") {
-        record.scratch.push_str(before);
-        // One character of UTF-8 is up to four escapes.
-        let mut bytes = [0; 4];
-        let mut len = 0;
-        rest = after;
-        loop {
-            let byte = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-            let (Some(byte), Some(slot)) = (byte, bytes.get_mut(len)) else { break record.scratch.truncate(start) };
-            *slot = byte;
-            len += 1;
-            rest = rest.get(2..)?;
-            if let Some(char) = std::str::from_utf8(bytes.get(..len)?).ok().and_then(|text| text.chars().next()) {
-                if !char.is_control() {
-                    record.scratch.push(char);
-                    break;
-                }
-            }
-            let Some(next) = rest.strip_prefix("\\x") else { break record.scratch.truncate(start) };
-            rest = next;
-        }
-        if record.scratch.len() == start {
+        let (char, len) = escaped(after)?;
+        out.push_str(before);
+        out.push(char);
+        rest = after.get(len..)?;
+    }
+    out.push_str(rest);
+    Some(())
+}
+
+/// A character whose bytes are written as `D0\xBF`, and how long that is; none for control characters.
+fn escaped(text: &str) -> Option<(char, usize)> {
+    let mut bytes = [0; 4];
+    for count in 0..bytes.len() {
+        let at = 4 * count;
+        if count > 0 && text.get(at - 2..at) != Some("\\x") {
             return None;
         }
+        let digits = text.get(at..at + 2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        *bytes.get_mut(count)? = u8::from_str_radix(digits, 16).ok()?;
+        if let Ok(char) = std::str::from_utf8(bytes.get(..=count)?) {
+            return char.chars().next().filter(|char| !char.is_control()).map(|char| (char, at + 2));
+        }
     }
-    record.scratch.push_str(rest);
-    Some(Text::Scratch(start as u32, record.scratch.len() as u32))
+    None
 }
 
 /// `2026/11/24 10:00:00 [error] 12#34: *56 message, client: …, server: …, request: "…", upstream: "…", host: "…"`

@@ -60,11 +60,27 @@ pub(super) fn target(text: &str) -> Target<'_> {
 /// The methods of RFC 9110, PATCH, QUERY and those of WebDAV.
 #[inline]
 pub(super) fn is_method(text: &str) -> bool {
-    match text {
-        "GET" | "POST" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "CONNECT" | "TRACE" => true,
-        "QUERY" | "PROPFIND" | "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "LOCK" | "UNLOCK" | "REPORT" => true,
-        _ => false,
-    }
+    matches!(
+        text,
+        "GET"
+            | "POST"
+            | "HEAD"
+            | "PUT"
+            | "DELETE"
+            | "OPTIONS"
+            | "PATCH"
+            | "CONNECT"
+            | "TRACE"
+            | "QUERY"
+            | "PROPFIND"
+            | "PROPPATCH"
+            | "MKCOL"
+            | "COPY"
+            | "MOVE"
+            | "LOCK"
+            | "UNLOCK"
+            | "REPORT"
+    )
 }
 
 /// An IP address, with the port that may stand behind it (`10.0.0.1:80`, `[::1]:80`).

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -146,6 +147,14 @@ impl Bench {
             .unwrap();
         child.stdin.take().unwrap().write_all(entries).unwrap();
         assert!(child.wait().unwrap().success());
+    }
+
+    /// A program in place of `journalctl`.
+    pub(super) fn script(&self, words: &str) -> PathBuf {
+        let path = self.folder.path().join("program");
+        std::fs::write(&path, format!("#!/bin/sh\n{words}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
     }
 
     pub(super) fn remove(&self, name: &str) {

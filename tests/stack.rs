@@ -1,0 +1,41 @@
+//! The agent as a program against a real Loki and a real Prometheus: what is read on the box stands there, once.
+//!
+//! Each test has servers, ports and folders of its own. `tests/stack/README.md` says how the servers are built.
+
+#[path = "support/harness.rs"]
+mod harness;
+#[path = "stack_tests/logs.rs"]
+mod logs;
+#[path = "support/loki.rs"]
+mod loki;
+#[path = "stack_tests/metrics.rs"]
+mod metrics;
+#[path = "support/prometheus.rs"]
+mod prometheus;
+
+use std::time::Duration;
+
+use harness::Site;
+use loki::Loki;
+use prometheus::Prometheus;
+
+/// For things that take a second or two: the machine may be busy.
+const SOON: Duration = Duration::from_secs(40);
+
+#[test]
+fn a_line_of_a_file_reaches_loki_and_the_host_reaches_prometheus() {
+    let (Some(loki), Some(prometheus)) = (Loki::start(), Prometheus::start()) else { return };
+    let site = Site::new();
+    let files = site.entry("shop.json", "service: shop");
+    site.config(&format!(
+        "host: {{ interval: 1s }}\nlogs:\n  files:\n{files}destinations:\n{}{}",
+        loki.destination(""),
+        prometheus.destination()
+    ));
+    site.log("shop.json", "{\"level\":\"warn\",\"msg\":\"paid\",\"order\":17}\n");
+    let _agent = site.start();
+    let entries = loki.wait("{service_name=\"shop\"}", 1, SOON);
+    assert_eq!(entries[0].line, "paid");
+    assert_eq!(entries[0].get("order"), "17");
+    prometheus.wait("system_memory_limit_bytes{job=\"host\"}", SOON, |bytes| bytes > 1e6);
+}
