@@ -83,6 +83,18 @@ fn the_readme_lists_every_command_and_folder() {
 }
 
 #[test]
+fn the_tests_that_are_named_in_the_tables_exist() {
+    let all: String = files().into_iter().map(|(_, text)| text).collect();
+    let table = read("tests/README.md");
+    let names = table.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3);
+    let names: Vec<_> =
+        names.filter(|name| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')).collect();
+    assert!(names.len() > 80, "only {} names", names.len());
+    let missing: Vec<_> = names.into_iter().filter(|name| !all.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
+#[test]
 fn each_dependency_has_its_reason() {
     let manifest = read("Cargo.toml");
     let part = manifest.split("[dependencies]").nth(1).unwrap().split("[lints").next().unwrap();
