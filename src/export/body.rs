@@ -92,12 +92,15 @@ pub(super) fn text(body: &[u8]) -> String {
 
 /// The message of a `google.rpc.Status` whose end was cut off.
 fn torn(body: &[u8]) -> Option<&[u8]> {
+    if body.len() < MOST_KEPT {
+        return None;
+    }
     let after_varint = |bytes: &[u8]| bytes.iter().take(10).position(|byte| *byte < 0x80).map(|end| end + 1);
     let body = match body.strip_prefix(b"\x08") {
         Some(code) => &code[after_varint(code)?..],
         None => body,
     };
-    let message = body.strip_prefix(b"\x12").filter(|_| body.len() >= MOST_KEPT)?;
+    let message = body.strip_prefix(b"\x12")?;
     Some(&message[after_varint(message)?..])
 }
 
