@@ -44,7 +44,7 @@ impl Kept {
 
     /// What is to be said about the part that was not kept, in Loki's own form.
     pub(super) fn more(&self) -> String {
-        if self.more == 0 { String::new() } else { format!(" …; {} errors like: these", self.more) }
+        if self.more == 0 { String::new() } else { format!("…; {} errors like: these", self.more) }
     }
 }
 
