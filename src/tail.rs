@@ -13,6 +13,7 @@ mod gzip;
 mod identity;
 mod intake;
 pub mod journald;
+mod kin;
 mod lines;
 mod open;
 mod packs;

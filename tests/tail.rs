@@ -1,5 +1,7 @@
 //! Following log files through everything that is done to them, on real files, step by step and without a clock.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 #[path = "tail/gzip.rs"]
 mod gzip;
 #[path = "tail/identity.rs"]

@@ -71,7 +71,6 @@ impl Running {
         for (signal, spool) in [(Signal::Logs, &base.logs), (Signal::Metrics, &base.metrics)] {
             let takers = plan.destinations.iter().filter(|(_, prepared)| prepared.signals().contains(&signal));
             let names: Vec<&str> = takers.clone().map(|(name, _)| name.as_str()).collect();
-            spool.keep_only(&names);
             for ((name, known), _) in base.board.destinations() {
                 if known == signal && !names.contains(&name.as_str()) {
                     base.board.forget_destination(&name, signal);
@@ -81,6 +80,8 @@ impl Running {
                 let cursor = spool.cursor(name, prepared.when_full()).with_context(|| format!("destination {name}"))?;
                 self.sends.push(prepared.clone().start(signal, cursor, &base.board, self.senders.clone()));
             }
+            // After the cursors are claimed: one that nobody claims would hold up the others until then.
+            spool.keep_only(&names);
         }
         Ok(())
     }

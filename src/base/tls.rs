@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use super::certs::Tls;
 
@@ -14,14 +14,11 @@ use super::certs::Tls;
 /// # Errors
 /// A file cannot be read or holds no PEM, or the system has no authorities at all; names the file and the key.
 pub fn client(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("cannot set up TLS: {error}"))?;
     let roots = match &tls.ca {
         Some(path) => Arc::new(authorities(path)?),
         None => system()?,
     };
-    let builder = builder.with_root_certificates(roots);
+    let builder = builder()?.with_root_certificates(roots);
     let config = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => {
             builder.with_client_auth_cert(certificates(cert, "tls.cert")?, private_key(key)?).map_err(|error| {
@@ -33,6 +30,20 @@ pub fn client(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
         (None, None) => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
+}
+
+/// For a connection without TLS, of a client that wants a config all the same: trusts nobody and reads no file.
+///
+/// # Errors
+/// None with the built-in cryptography.
+pub fn nobody() -> Result<Arc<ClientConfig>, String> {
+    Ok(Arc::new(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()))
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("cannot set up TLS: {error}"))
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, String> {

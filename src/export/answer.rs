@@ -72,11 +72,15 @@ impl Answer {
     }
 }
 
-/// A text of a peer, fit to be shown: one line without control characters, cut at [`SHOWN`] characters.
+/// A text of a peer, fit to be shown: one line without control characters and without marks that turn the direction of
+/// writing, cut at [`SHOWN`] characters.
 pub(crate) fn shown(text: &str) -> String {
     let mut out = String::new();
-    let words =
-        text.split(|letter: char| letter.is_control() || letter.is_whitespace()).filter(|word| !word.is_empty());
+    let turns =
+        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let words = text
+        .split(|letter: char| letter.is_control() || letter.is_whitespace() || turns(letter))
+        .filter(|word| !word.is_empty());
     for (number, word) in words.enumerate() {
         if number > 0 {
             out.push(' ');
@@ -98,3 +102,6 @@ const SHOWN: usize = 300;
 
 /// `Retry-After` is heard up to here: a destination must not silence a sender for years by one header.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// And from here on: `Retry-After: 0`, or a date that has passed, would send the same request without a pause.
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::LONGEST_WAIT;
+use super::answer::{LONGEST_WAIT, SHORTEST_WAIT};
 use crate::signal::split::fields;
 
 /// Most that is read of an answer (the limit that OTLP recommends).
@@ -114,7 +114,7 @@ pub(super) fn retry_after(value: &str, now: u64) -> Option<Duration> {
         let wait = date.saturating_sub(i128::from(now)).clamp(0, LONGEST_WAIT.as_nanos() as i128);
         Duration::from_nanos(wait as u64)
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT))
 }
 
 /// The delay of a `google.rpc.RetryInfo` among the details of a `google.rpc.Status`.
@@ -134,7 +134,8 @@ pub(super) fn retry_info(status: &[u8]) -> Option<Duration> {
                 _ => {}
             }
         }
-        return Some(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos)).min(LONGEST_WAIT));
+        let delay = Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos));
+        return Some(delay.clamp(SHORTEST_WAIT, LONGEST_WAIT));
     }
     None
 }
@@ -190,15 +191,24 @@ mod tests {
     fn retry_after_is_seconds_or_a_date_and_ten_minutes_at_most() {
         let now = 784_111_777_000_000_000; // Sun, 06 Nov 1994 08:49:37 GMT
         let seconds = |text| retry_after(text, now).map(|wait| wait.as_secs());
-        assert_eq!(seconds("0"), Some(0));
         assert_eq!(seconds(" 30 "), Some(30));
         assert_eq!(seconds("315360000"), Some(600));
         assert_eq!(seconds("99999999999999999999999999"), Some(600));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
-        assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
         assert_eq!(seconds("Sat, 06 Nov 2004 08:50:37 GMT"), Some(600));
         for garbage in ["", "soon", "-1", "1.5", "Sun, 99 Nov"] {
             assert_eq!(seconds(garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_destination_that_wants_no_wait_is_not_hammered() {
+        let now = 784_111_777_000_000_000;
+        // No RetryInfo { retry_delay } at all is a delay of zero.
+        let info = b"\x1a\x2a\x0a\x28type.googleapis.com/google.rpc.RetryInfo";
+        let waits = [retry_after("0", now), retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), retry_info(info)];
+        for wait in waits {
+            assert!(wait.unwrap() >= Duration::from_secs(1), "{wait:?}");
         }
     }
 }

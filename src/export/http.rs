@@ -10,7 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AF
 use super::answer::{Answer, Reached, Request, Transport, shown};
 use super::body::{Kept, partial_success, retry_after, text};
 use super::config::{Compression, Otlp};
-use super::{codec, fault, headers};
+use super::{codec, fault, headers, refusal};
 use crate::base::clock::unix_nanos;
 use crate::base::tls;
 use crate::signal::frame::{Codec, Signal};
@@ -29,8 +29,10 @@ pub(super) struct Http {
 impl Http {
     /// Reads secrets and certificates. The error names the key.
     pub(super) fn new(otlp: &Otlp) -> Result<Self, String> {
+        // Without TLS nothing is loaded: a box without ca-certificates can still reach http://loki.
+        let tls = if otlp.endpoint.starts_with("https://") { tls::client(&otlp.tls)? } else { tls::nobody()? };
         let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured((*tls::client(&otlp.tls)?).clone())
+            .tls_backend_preconfigured((*tls).clone())
             .redirect(reqwest::redirect::Policy::none())
             // What HTTP_PROXY says belongs to shells; telemetry goes where the config says.
             .no_proxy()
@@ -94,6 +96,10 @@ impl Transport for Http {
 /// What a status, its headers and the body mean; also for HTTP answers on the way of a gRPC call.
 pub(super) fn understand(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
     if status.is_success() {
+        if is_web_page(body) {
+            // A login page or a portal says 200 to everything, and keeps nothing.
+            return Answer::Hold { why: format!("{} with a web page: the endpoint takes no OTLP", status.as_u16()) };
+        }
         let (refused, message) = partial_success(body);
         let message = if message.is_empty() { line(status, "") } else { line(status, &shown(&message)) };
         return Answer::Taken { refused, message };
@@ -116,9 +122,20 @@ pub(super) fn understand(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
         // These too say that the address or the way there is wrong, not the frame.
         405 | 407 => Answer::Hold { why },
         413 => Answer::TooLarge { why },
+        // Nothing is wrong with the frames, and each of them would go the same way.
+        415 => Answer::Hold { why: format!("{why}; {OTHER_CODEC}") },
+        400 if refusal::speaks_of_the_codec(&why) => Answer::Hold { why: format!("{why}; {OTHER_CODEC}") },
         400..=499 => Answer::Refused { why },
         _ => Answer::Broken { why },
     }
+}
+
+fn is_web_page(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
+    let start = &start[..start.len().min(14)];
+    ["<!doctype html", "<html"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes())))
 }
 
 fn line(status: StatusCode, text: &str) -> String {
@@ -144,6 +161,7 @@ pub(super) fn encoding(codec: Codec) -> Option<&'static str> {
 }
 
 pub(super) const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
+const OTHER_CODEC: &str = "set compression: gzip (or none) for this destination";
 /// A connection comes quickly or not at all.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// Below the minute or so after which proxies and clouds forget a silent connection.

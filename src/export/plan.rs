@@ -184,8 +184,9 @@ impl Plan {
             self.parts.push_back(second);
             return;
         }
-        if part.repeat && refusal::speaks_of_a_repeat(reason) {
-            // The first try was stored, its answer was lost.
+        if part.repeat && part.records == 1 && refusal::speaks_of_a_repeat(reason) {
+            // The first try was stored, its answer was lost. Of several records that were not taken apart, some may be
+            // good and never stored: they count as lost, rather too many than too few.
             self.tally.taken += part.records;
             return;
         }

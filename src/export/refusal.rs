@@ -41,9 +41,18 @@ pub(super) fn hint(signal: Signal, reason: &str, why: &str) -> String {
     format!("{mend}; it said: {why}")
 }
 
-/// True for what a server says to points that it has already.
+/// True for what a server says to points that it has already. Not for what is too old: that would be said to points
+/// that it never saw, after a longer outage to all of them.
 pub(super) fn speaks_of_a_repeat(reason: &str) -> bool {
     matches!(reason, "duplicate" | "out_of_order")
+}
+
+/// True for `unsupported compression: zstd` (Prometheus), `Content-Encoding "zstd" not supported` (Loki) and the like:
+/// a fault of the settings, not of what was sent.
+pub(super) fn speaks_of_the_codec(why: &str) -> bool {
+    let why = why.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    has(&["content-encoding", "content encoding", "compression"]) && has(&["not supported", "unsupported"])
 }
 
 /// How many entries Loki says that it did not store: the ingesters' `total ignored: N out of M` of each stream and
@@ -83,7 +92,7 @@ const LIKE: &str = " errors like: ";
 const OF_ONE_ENTRY: &[&str] = &[
     "' has timestamp too old: ",
     "' has timestamp too new: ",
-    "max entry size '",
+    "ax entry size '",
     "' has structured metadata too large: ",
     "' has too many structured metadata labels: ",
 ];
@@ -104,6 +113,20 @@ mod tests {
             Some(102)
         );
         assert_eq!(told("400 Bad Request: total ignored: 10 out of 10"), Some(10));
+    }
+
+    /// Loki names no number when one line alone is bad (`GroupedErrors` in its `pkg/util/errors.go`); the others of the
+    /// request are stored.
+    #[test]
+    fn a_sole_bad_line_is_one_line_not_the_whole_request() {
+        for text in [
+            "entry for stream '{service_name=\"shop\"}' has timestamp too old: 2020-01-01T00:00:00Z, oldest acceptable timestamp is: 2026-08-15T00:00:00Z",
+            "Max entry size '262144' bytes exceeded for stream '{service_name=\"shop\"}' while adding an entry with length '300000' bytes",
+            "stream '{service_name=\"shop\"}' has structured metadata too large: '70000' bytes, limit: '65536' bytes",
+        ] {
+            assert_eq!(told(&format!("400 Bad Request: {text}")), Some(1), "{text}");
+        }
+        assert_eq!(told("400 Bad Request: couldn't parse push request: unexpected EOF"), None);
     }
 
     #[test]

@@ -77,11 +77,14 @@ impl Sender {
         let Stored { number, header, payload, .. } = stored;
         let records = u64::from(header.records);
         let mut plan = Plan::new(self.signal, header.codec, payload, records, std::mem::take(&mut self.first));
+        let mut any = false;
         while let Some(part) = plan.part() {
             let answer = self.attempt(part).await?;
             let step = plan.answered(&answer, self.pace.now());
-            self.told(&answer, step);
-            self.count(plan.take_tally());
+            let tally = plan.take_tally();
+            any |= tally.taken > 0;
+            self.told(&answer, step, tally.taken > 0);
+            self.count(tally);
             let wait = match step {
                 Step::Go => continue,
                 Step::Backoff => self.backoff.next_delay(),
@@ -94,6 +97,10 @@ impl Sender {
                 Ok(None) => return Err(Ended),
                 Ok(Some(_)) | Err(_) => return Ok(()),
             }
+        }
+        if !any {
+            // Refused as a whole: nothing waits, and yet nothing arrives.
+            self.failing();
         }
         self.finish(cursor, number).await
     }
@@ -121,29 +128,32 @@ impl Sender {
         }
     }
 
-    /// Writes an answer on the board.
-    fn told(&mut self, answer: &Answer, step: Step) {
+    /// Writes an answer on the board. A refusal or a part that is halved says neither that the destination is well nor
+    /// that it is away.
+    fn told(&mut self, answer: &Answer, step: Step, taken: bool) {
         let now = unix_nanos();
-        let words = shown(answer.words());
         self.entry.turned.set(now);
-        let failed = step != Step::Go || !matches!(answer, Answer::Taken { .. });
-        if failed {
+        if step != Step::Go || !matches!(answer, Answer::Taken { .. }) {
             self.entry.last_error.set(now);
         }
-        if step == Step::Go {
+        self.entry.answer.set(shown(answer.words()));
+        if taken {
             self.backoff.reset();
             if self.entry.failing_since.get() > 0 {
                 self.entry.failing_since.set(0);
-                tracing::info!(destination = self.name, signal = %self.signal, answer = words, "destination answers again");
+                tracing::info!(destination = self.name, signal = %self.signal, answer = self.entry.answer.get(), "destination takes again");
             }
-        } else {
+        } else if step != Step::Go {
             self.entry.retries.add(1);
-            if self.entry.failing_since.get() == 0 {
-                self.entry.failing_since.set(now);
-                tracing::warn!(destination = self.name, signal = %self.signal, answer = words, "destination takes nothing");
-            }
+            self.failing();
         }
-        self.entry.answer.set(words);
+    }
+
+    fn failing(&self) {
+        if self.entry.failing_since.get() == 0 {
+            self.entry.failing_since.set(unix_nanos());
+            tracing::warn!(destination = self.name, signal = %self.signal, answer = self.entry.answer.get(), "destination takes nothing");
+        }
     }
 
     fn count(&self, tally: Tally) {

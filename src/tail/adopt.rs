@@ -1,6 +1,7 @@
 //! Which content a newly found file has: one that is known, a copy that is still being made, or a new one.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 
 use crate::base::clock::SECOND;
@@ -63,10 +64,10 @@ impl Table {
                 }
                 return None;
             }
-            Owner::Past(id, offset) => self.from_past(id, offset, &fresh, &opened).ok()?,
-            Owner::Replaced(id, offset) => self.from_replaced(id, offset, &opened, now).ok()?,
+            Owner::Past(id, offset) => self.place_of_past(id, offset, &fresh, &opened).ok()?,
+            Owner::Replaced(id, offset) => self.place_of_replaced(id, offset, &opened, now).ok()?,
             Owner::New if fresh.stray => return None,
-            Owner::New => self.from_nothing(&fresh, &opened).ok()?,
+            Owner::New => self.place_of_new(&fresh, &opened).ok()?,
         };
         self.suspects.remove(&node);
         Some((self.follow(place, &fresh, opened, now), head))
@@ -139,7 +140,7 @@ impl Table {
         Ok(best.map(|(_, offset, id)| (id, offset)))
     }
 
-    fn from_past(&mut self, id: u64, offset: u64, fresh: &Fresh, opened: &Opened) -> io::Result<Place> {
+    fn place_of_past(&mut self, id: u64, offset: u64, fresh: &Fresh, opened: &Opened) -> io::Result<Place> {
         let print = self.pasts.get(&id).map(|past| past.place.print).unwrap_or_default();
         let print = at(&print, offset, opened)?;
         let past = self.pasts.remove(&id).ok_or_else(|| io::Error::other("unknown"))?;
@@ -149,7 +150,7 @@ impl Table {
         Ok(place)
     }
 
-    fn from_replaced(&mut self, id: u64, offset: u64, opened: &Opened, now: Now) -> io::Result<Place> {
+    fn place_of_replaced(&mut self, id: u64, offset: u64, opened: &Opened, now: Now) -> io::Result<Place> {
         let print = self.streams.get(&id).map(|stream| stream.print).unwrap_or_default();
         let print = at(&print, offset, opened)?;
         let old = self.release(id).ok_or_else(|| io::Error::other("unknown"))?;
@@ -157,7 +158,7 @@ impl Table {
         Ok(Place { print, ..old.place(glob, now.unix) })
     }
 
-    fn from_nothing(&mut self, fresh: &Fresh, opened: &Opened) -> io::Result<Place> {
+    fn place_of_new(&mut self, fresh: &Fresh, opened: &Opened) -> io::Result<Place> {
         let offset = if self.begins_at_end(fresh.group) {
             let line = self.groups[fresh.group].rules.max_line as u64;
             last_line(opened, line)?
@@ -192,7 +193,7 @@ fn at(print: &Print, offset: u64, opened: &Opened) -> io::Result<Print> {
 
 /// True when `content` is the beginning of the stream's file as it is now, or all of it.
 fn begins_with(stream: &Stream, content: &Sized<'_>) -> io::Result<bool> {
-    let Some(file) = &stream.file else { return Ok(false) };
+    let Some(file) = &handle(stream)? else { return Ok(false) };
     let size = file.metadata()?.len();
     if content.size() > size {
         return Ok(false);
@@ -204,9 +205,17 @@ fn begins_with(stream: &Stream, content: &Sized<'_>) -> io::Result<bool> {
     Ok(got == reach && one[..reach] == other[..reach])
 }
 
+/// The stream's file, opened for the moment if it was closed for want of handles.
+fn handle(stream: &Stream) -> io::Result<Option<File>> {
+    match &stream.file {
+        Some(file) => file.try_clone().map(Some),
+        None => Ok(open(&stream.path).ok().filter(|opened| opened.node == stream.node).map(|opened| opened.file)),
+    }
+}
+
 /// True when what was read of the stream's file still stands there.
 fn stands(stream: &Stream) -> io::Result<bool> {
-    let Some(file) = &stream.file else { return Ok(true) };
+    let Some(file) = &handle(stream)? else { return Ok(true) };
     let size = file.metadata()?.len();
     Ok(stream.taken() <= size && Sized(file, size).has(stream.print.mark)?)
 }
@@ -217,8 +226,8 @@ fn last_line(opened: &Opened, max: u64) -> io::Result<u64> {
     let mut bytes = vec![0; (opened.size - from) as usize];
     let got = read_at(&opened.file, &mut bytes, from)?;
     let width = opened.encoding.width();
-    let ends = (width..=got)
-        .rev()
-        .find(|&end| (from as usize + end) % width == 0 && opened.encoding.feed(&bytes[end - width..end], 0).is_some());
+    let ends = (width..=got).rev().find(|&end| {
+        (from as usize + end).is_multiple_of(width) && opened.encoding.feed(&bytes[end - width..end], 0).is_some()
+    });
     Ok(ends.map_or(if from == 0 { 0 } else { opened.size }, |end| from + end as u64))
 }

@@ -35,7 +35,6 @@ pub struct GlobError {
 /// One glob with its exceptions.
 #[derive(Debug)]
 pub(crate) struct Glob {
-    pub(crate) text: String,
     /// Names the glob in positions.
     pub(crate) hash: u64,
     parts: Vec<Part>,
@@ -100,7 +99,6 @@ impl Glob {
             });
         }
         Ok(Self {
-            text: text.to_owned(),
             hash: xxh3_64(text.as_bytes()),
             parts,
             whole: compile(text).map_err(|error| fail(&error))?.compile_matcher(),
@@ -114,16 +112,6 @@ impl Glob {
         self.whole.is_match(path)
             && !self.exclude_paths.is_match(path)
             && !path.file_name().is_some_and(|name| self.exclude_names.is_match(Path::new(name)))
-    }
-
-    /// The folder above the first wild part.
-    pub(crate) fn base(&self) -> PathBuf {
-        let mut base = PathBuf::from("/");
-        for part in &self.parts[..self.parts.len().saturating_sub(1)] {
-            let Part::Fixed(name) = part else { break };
-            base.push(name);
-        }
-        base
     }
 
     /// Looks which files there are.

@@ -42,6 +42,8 @@ pub(crate) struct Stream {
     pub(crate) size: u64,
     /// Time of the last change, as the file system tells it.
     pub(crate) modified: (i64, i64),
+    /// When it was made, Unix seconds, where the file system knows.
+    pub(crate) created: Option<i64>,
     /// `mark.offset` is where reading goes on.
     pub(crate) print: Print,
     /// The mark that went into the latest frame.

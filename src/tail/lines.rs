@@ -134,12 +134,10 @@ fn cut(data: &[u8], limit: usize, encoding: Encoding) -> usize {
 
 /// Decodes one line. `text` is room for what does not stand in `bytes` as it is; true: something was replaced.
 pub(crate) fn decode<'a>(bytes: &'a [u8], encoding: Encoding, text: &'a mut String) -> (&'a str, bool) {
-    if encoding == Encoding::Utf8 {
-        if let Ok(line) = std::str::from_utf8(bytes) {
-            return (line, false);
-        }
+    match std::str::from_utf8(bytes) {
+        Ok(line) if encoding == Encoding::Utf8 => return (line, false),
+        _ => text.clear(),
     }
-    text.clear();
     let mut replaced = false;
     if encoding == Encoding::Utf8 {
         for chunk in bytes.utf8_chunks() {

@@ -199,6 +199,7 @@ impl Table {
             grown: 0,
             queued: false,
             drained: false,
+            created: None,
             after: None,
             touched: true,
             last: 0,

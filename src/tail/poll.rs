@@ -29,7 +29,7 @@ impl Table {
             .streams
             .values()
             .filter(|stream| {
-                let turn = (stream.id as usize).wrapping_add(round) % quiet == 0;
+                let turn = (stream.id as usize).wrapping_add(round).is_multiple_of(quiet);
                 all || turn || now.mono.saturating_sub(stream.grown) < LIVELY
             })
             .map(|stream| stream.id)

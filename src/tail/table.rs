@@ -6,7 +6,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::status::{Board, Source};
 use super::discover::{Glob, Heed, Walk, label, path_hash};
 use super::follow::Stream;
 use super::identity::{Mark, Node, Print};
+use super::kin::Kin;
 use super::lines::{Multiline, Rules};
 use super::open::{Opened, open};
 use super::packs::Packs;
@@ -32,8 +32,6 @@ const COPY_WAIT: u64 = 15 * SECOND;
 const PAST_KEPT: u64 = 600 * SECOND;
 /// How long what is known of a file that was not found since the start is kept, in seconds.
 const UNSEEN_KEPT: u64 = 7 * 24 * 3600;
-/// A file is the successor of one that was written at most so many seconds before it was made.
-const SIBLING_AFTER: i64 = 5;
 /// Contents that are remembered at most.
 const MAX_PASTS: usize = 200_000;
 
@@ -81,8 +79,7 @@ pub(crate) struct Table {
     pub(crate) streams: HashMap<u64, Stream>,
     nodes: HashMap<Node, u64>,
     pub(crate) pasts: HashMap<u64, Past>,
-    /// Streams by the stem of the path where they were found.
-    stems: HashMap<u64, Vec<u64>>,
+    kin: Kin,
     pub(crate) suspects: HashMap<Node, Suspect>,
     refused: HashMap<PathBuf, String>,
     pub(crate) packs: Packs,
@@ -158,7 +155,7 @@ impl Table {
             streams: HashMap::new(),
             nodes: HashMap::new(),
             pasts,
-            stems: HashMap::new(),
+            kin: Kin::default(),
             suspects: HashMap::new(),
             packs: Packs::default(),
             refused: HashMap::new(),
@@ -293,11 +290,16 @@ impl Table {
                 heads.entry((stream.print.head.len, stream.print.head.hash)).or_default().push(stream.id);
             }
         }
+        let mut followed = Vec::new();
         for fresh in fresh {
             if let Some((id, head)) = self.adopt(fresh, &heads, now) {
+                followed.push(id);
                 heads.entry((head.len, head.hash)).or_default().push(id);
             }
         }
+        followed.sort_by_key(|id| self.streams.get(id).map(|stream| stream.modified));
+        self.kin.link(&mut self.streams, &followed);
+        self.kin.tidy(&self.streams);
     }
 
     /// Forgets what nobody will ask for and counts what no copy has brought back.
@@ -343,10 +345,9 @@ impl Table {
 
     /// Puts a stream into the queue of those with something to read.
     pub(crate) fn enqueue(&mut self, id: u64) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            if !std::mem::replace(&mut stream.queued, true) {
-                self.queue.push_back(id);
-            }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if !std::mem::replace(&mut stream.queued, true) {
+            self.queue.push_back(id);
         }
     }
 
@@ -384,7 +385,7 @@ impl Table {
         stream.queued = false;
         stream.touched = true;
         self.nodes.insert(stream.node, fresh);
-        self.stems.entry(xxh3_64(stem(&stream.path))).or_default().push(fresh);
+        self.kin.add(&stream.path, fresh);
         self.streams.insert(fresh, stream);
         self.moved.push(fresh);
         self.enqueue(fresh);
@@ -394,11 +395,7 @@ impl Table {
     /// Begins to follow an open file at the offset of `place`.
     pub(crate) fn follow(&mut self, place: Place, fresh: &Fresh, opened: Opened, now: Now) -> u64 {
         let id = place.id;
-        let begins = place.print.mark.offset == 0 && !fresh.stray;
-        let kin = self.stems.entry(xxh3_64(stem(&fresh.path))).or_default();
-        kin.retain(|id| self.streams.contains_key(id));
-        let after = if begins { before(&self.streams, kin, (place.born, id), &opened) } else { None };
-        kin.push(id);
+        self.kin.add(&fresh.path, id);
         let stream = Stream {
             id,
             group: fresh.group,
@@ -420,7 +417,8 @@ impl Table {
             grown: now.mono,
             queued: false,
             drained: false,
-            after,
+            created: opened.created,
+            after: None,
             touched: true,
             last: 0,
             parser: None,
@@ -471,27 +469,6 @@ impl Table {
         }
         self.streams.get(&id)?.file.as_ref()
     }
-}
-
-/// The file among `kin` that was rotated away before the `new` one was made and may not be read to its end: the
-/// youngest that had the new one's path (hash `born`), or was last written when the new one was made.
-fn before(streams: &HashMap<u64, Stream>, kin: &[u64], (born, but): (u64, u64), new: &Opened) -> Option<u64> {
-    let made =
-        |seconds: i64| new.created.is_some_and(|created| (created - SIBLING_AFTER..=created + 1).contains(&seconds));
-    let rotated = |stream: &&Stream| {
-        let had = stream.born == born && (stream.state.rotated || !stream.linked);
-        stream.id != but && stream.is_reachable() && (had || stream.modified <= new.modified && made(stream.modified.0))
-    };
-    let kin = kin.iter().filter_map(|id| streams.get(id)).filter(rotated);
-    kin.max_by_key(|stream| (stream.modified, stream.id)).map(|stream| stream.id)
-}
-
-/// The path without the number or date that a rotation appends.
-fn stem(path: &Path) -> &[u8] {
-    let bytes = path.as_os_str().as_bytes();
-    let suffix = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
-    let end = bytes.iter().rposition(|byte| !suffix(byte)).map_or(0, |at| at + 1);
-    &bytes[..end]
 }
 
 fn fault(walk: &Walk) -> Option<String> {

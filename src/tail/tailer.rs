@@ -17,6 +17,8 @@ use super::{GlobError, Refused, Settings, Sink};
 const SCAN: u64 = 5 * SECOND;
 /// Between two looks at the known files.
 const POLL: u64 = SECOND;
+/// What looking at one file costs, with room.
+const LOOK_COST: u64 = 3000;
 /// A frame is sealed this long after its first record.
 const FRAME_AGE: u64 = SECOND;
 /// A frame is sealed when nothing was read for this long.
@@ -165,7 +167,7 @@ impl Tailer {
             self.table.scan(now);
             self.scanned = Some(now.mono);
             self.polled = now.mono;
-        } else if self.nudged || now.mono.saturating_sub(self.polled) >= POLL {
+        } else if now.mono.saturating_sub(self.polled) >= if self.nudged { self.pause() } else { POLL } {
             self.nudged = false;
             self.table.poll(now, false);
             self.polled = now.mono;
@@ -176,6 +178,11 @@ impl Tailer {
         let accepted = self.waiting.is_none();
         self.pinned = self.table.trim(self.settings.max_open, self.settings.max_pinned, accepted, now);
         self.show();
+    }
+
+    /// Between two looks that writers ask for: looking at the files may cost a twentieth of the time at most.
+    fn pause(&self) -> u64 {
+        (self.table.streams.len() as u64 * LOOK_COST * 20).min(POLL)
     }
 
     /// One turn of one stream; true when the batch is full.

@@ -76,7 +76,7 @@ fn number(line: &str) -> Option<(&str, u32)> {
 /// What a life may do beside writing and dying.
 #[derive(Clone, Copy, PartialEq)]
 enum Ways {
-    /// Renames, copies that the glob sees, compression, splits across the rotation.
+    /// Renames, copies that the glob sees, compression.
     Kept,
     /// Truncation whose copy nobody sees.
     Lossy,
@@ -91,17 +91,6 @@ fn live(seed: u64, ways: Ways) -> (Rig, Vec<Writer>) {
     for _ in 0..120 {
         let writer = &mut writers[dice.roll(3) as usize];
         let what = dice.roll(12);
-        if std::env::var_os("TAIL_TRACE").is_some() {
-            eprintln!(
-                "{} [{} full {}]: {what} {} {} {:?}",
-                rig.now.mono / 1_000_000,
-                rig.texts().len(),
-                rig.kept().full,
-                writer.name,
-                writer.next,
-                writer.rest
-            );
-        }
         match what {
             0..5 => writer.write(&rig, &mut dice),
             5 => rotate(&mut rig, writer, ways, &mut dice),
@@ -135,23 +124,11 @@ fn rotate(rig: &mut Rig, writer: &mut Writer, ways: Ways, dice: &mut Dice) {
             rig.truncate(&name);
         }
         (Ways::Kept, kind) => {
-            // The two parts of a line find each other in plain files only.
-            if kind == 2 {
-                writer.finish(rig);
-            }
+            // Lines divided by a rotation have tests of their own, in `rotation`.
+            writer.finish(rig);
             let old = writer.shift();
             rig.rename(&name, &old);
-            if writer.rest.is_empty() {
-                writer.write(rig, dice);
-            } else {
-                writer.finish(rig);
-                if dice.roll(2) == 0 {
-                    rig.restart();
-                }
-                // Compressed before anyone looked, the second part would not find the first.
-                rig.full(0);
-                rig.pass(4);
-            }
+            writer.write(rig, dice);
             if kind == 2 {
                 rig.pass(dice.roll(8));
                 compress(rig, &old);
@@ -170,9 +147,6 @@ fn rotate(rig: &mut Rig, writer: &mut Writer, ways: Ways, dice: &mut Dice) {
             rig.full(0);
             // Until then the loss is not certain: a copy may turn up.
             rig.pass(30);
-            if std::env::var_os("TAIL_TRACE").is_some() {
-                eprintln!("lost {} {}", rig.lost("truncated_unread"), rig.texts().len());
-            }
         }
     }
 }
@@ -235,10 +209,6 @@ fn what_truncation_takes_is_counted_to_the_byte_and_nothing_is_repeated() {
         for writer in &writers {
             let numbers = arrived.get(&writer.name).cloned().unwrap_or_default();
             assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "seed {seed}: repeated or out of order");
-            if std::env::var_os("TAIL_TRACE").is_some() {
-                let missing: Vec<u32> = (1..=writer.next).filter(|n| !numbers.contains(n)).collect();
-                eprintln!("{} lacks {missing:?} of {}", writer.name, writer.next);
-            }
             written += u64::from(writer.next);
             taken += numbers.len() as u64;
         }

@@ -105,7 +105,7 @@ fn a_folder_that_becomes_readable_later_is_read_then() {
     let mut rig = Rig::new(&["closed/*.log"]);
     fs::create_dir(rig.path("closed")).unwrap();
     rig.append("closed/app.log", text("a", 0..10));
-    fs::set_permissions(rig.path("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(rig.path("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     rig.settle();
     // Root reads everything: then there is nothing to refuse, only the second half holds.
     if !rustix::process::geteuid().is_root() {

@@ -197,6 +197,21 @@ fn a_repeat_that_the_server_has_already_is_no_loss() {
     assert_eq!(lost(&tally), 4);
 }
 
+/// The first frame after a start may be a repeat; so may one whose connection broke before the server read it.
+#[test]
+fn what_is_late_and_was_never_stored_does_not_pass_as_taken() {
+    let raw = metrics(1000);
+    let mut first = Plan::new(Signal::Metrics, Codec::Identity, raw.into(), 1000, true);
+    let (tally, _) = run(&mut first, |_| Answer::Refused { why: "400: out of bounds".into() });
+    assert_eq!((tally.taken, lost(&tally)), (0, 1000), "an agent that was down for hours lost these points");
+    let raw = metrics(1000);
+    let mut first = Plan::new(Signal::Metrics, Codec::Identity, raw.into(), 1000, true);
+    let (tally, requests) = run(&mut first, |_| Answer::Refused { why: "400: out of order sample".into() });
+    assert!(requests <= 64);
+    assert!(lost(&tally) > 900, "{} of 1000 points that nobody stored were counted", lost(&tally));
+    assert_eq!(tally.taken + lost(&tally), 1000);
+}
+
 #[test]
 fn a_500_is_tried_for_ten_minutes_then_bisected_then_counted() {
     let start = Instant::now();
@@ -248,5 +263,38 @@ proptest! {
         let mut answers = answers.into_iter();
         let (tally, _) = run(&mut plan(signal, records), |_| answers.next().unwrap_or_else(taken));
         prop_assert_eq!(tally.taken + lost(&tally), records);
+    }
+}
+
+proptest! {
+    /// The server is Prometheus: all or nothing, and what it has it takes again. The oracle is what it really stored.
+    #[test]
+    fn no_good_point_is_lost_uncounted_whatever_answers_are_lost(
+        points in 1..300_u64,
+        bad in proptest::collection::hash_set(0..300_u64, 0..40),
+        fates in proptest::collection::vec((any::<bool>(), any::<bool>()), 0..40),
+        repeat in any::<bool>(),
+    ) {
+        let mut stored = std::collections::HashSet::new();
+        let mut fates = fates.into_iter();
+        let mut plan = Plan::new(Signal::Metrics, Codec::Identity, metrics(points).into(), points, repeat);
+        let (tally, _) = run(&mut plan, |members| {
+            let (arrives, answered) = fates.next().unwrap_or((true, true));
+            let good = !members.iter().any(|point| bad.contains(point));
+            if arrives && good {
+                stored.extend(members.iter().copied());
+            }
+            match (arrives && answered, good) {
+                (false, _) => Answer::Retry { why: String::new(), after: None, reached: Reached::Perhaps },
+                (true, true) => taken(),
+                (true, false) => Answer::Refused { why: "400: out of order sample".into() },
+            }
+        });
+        let missing = (0..points).filter(|point| !bad.contains(point) && !stored.contains(point)).count() as u64;
+        prop_assert!(lost(&tally) >= missing, "{missing} good points are missing, {} counted", lost(&tally));
+        prop_assert_eq!(tally.taken + lost(&tally), points);
+        if bad.is_empty() {
+            prop_assert_eq!(lost(&tally), 0);
+        }
     }
 }

@@ -222,3 +222,36 @@ async fn a_stopped_loop_ends_at_once_and_the_next_one_goes_on_with_the_same_fram
     again.frames("loki", 1).await;
     assert_eq!(fake.requests(), [vec![0, 1]]);
 }
+
+/// Nothing waits for such a destination, so its backlog says nothing.
+#[tokio::test]
+async fn a_destination_that_refuses_every_frame_is_failing_until_it_takes_something() {
+    let bench = Bench::new();
+    let refused = || Answer::Refused { why: "400: no".into() };
+    let fake = Fake::new([retry(None), refused(), refused()]);
+    let _task = bench.start("loki", &fake);
+    let entry = bench.entry("loki");
+    bench.push(2);
+    bench.frames("loki", 1).await;
+    let since = entry.failing_since.get();
+    assert!(since > 0, "it was refused whole, and the board calls it well");
+    bench.push(2);
+    bench.frames("loki", 2).await;
+    assert_eq!((entry.failing_since.get(), entry.refused.get()), (since, 4));
+    assert_eq!(entry.answer.get(), "400: no");
+    bench.push(2);
+    bench.frames("loki", 3).await;
+    assert_eq!((entry.failing_since.get(), entry.records.get()), (0, 2));
+}
+
+#[tokio::test]
+async fn a_frame_with_one_bad_line_does_not_make_its_destination_failing() {
+    let bench = Bench::new();
+    let why = "400: total ignored: 1 out of 3 for stream: {}".to_owned();
+    let fake = Fake::new([Answer::Refused { why }]);
+    let _task = bench.start("loki", &fake);
+    bench.push(3);
+    bench.frames("loki", 1).await;
+    let entry = bench.entry("loki");
+    assert_eq!((entry.failing_since.get(), entry.records.get(), entry.refused.get()), (0, 2, 1));
+}
