@@ -10,6 +10,54 @@ pub(super) const MOST_READ: usize = 4 << 20;
 /// Most that is kept of it: enough for the ignored entries of hundreds of streams.
 pub(super) const MOST_KEPT: usize = 64 << 10;
 
+/// The body of an answer while it is read: its beginning, and how many refused entries the rest tells of. Loki has a
+/// sentence for each second that a refused line is of, so that an hour of old lines fills a megabyte.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) body: Vec<u8>,
+    read: usize,
+    /// What the part that was not kept ended with so far.
+    last: Vec<u8>,
+    more: u64,
+}
+
+impl Kept {
+    /// False when enough was read.
+    pub(super) fn take(&mut self, chunk: &[u8]) -> bool {
+        self.read += chunk.len();
+        let (head, rest) = chunk.split_at(chunk.len().min(MOST_KEPT - self.body.len()));
+        self.body.extend_from_slice(head);
+        if !rest.is_empty() {
+            if self.last.is_empty() {
+                self.last.extend_from_slice(&self.body[self.body.len() - LOOK_BACK..]);
+            }
+            let known = self.last.len();
+            self.last.extend_from_slice(rest);
+            for end in memchr::memmem::find_iter(&self.last, LIKE).map(|at| at + LIKE.len()).filter(|end| *end > known)
+            {
+                self.more = self.more.saturating_add(trailing_number(&self.last[..end - LIKE.len()]));
+            }
+            self.last.drain(..self.last.len() - LOOK_BACK);
+        }
+        self.read < MOST_READ
+    }
+
+    /// What is to be said about the part that was not kept, in Loki's own form.
+    pub(super) fn more(&self) -> String {
+        if self.more == 0 { String::new() } else { format!("…; {} errors like: these", self.more) }
+    }
+}
+
+fn trailing_number(text: &[u8]) -> u64 {
+    let start = text.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    std::str::from_utf8(&text[start..]).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// `N errors like: …`
+const LIKE: &[u8] = b" errors like: ";
+/// Room for these words and a number before them.
+const LOOK_BACK: usize = 40;
+
 /// `partial_success` of an `Export…ServiceResponse`: how many were rejected, and why. Anything else is full success.
 pub(super) fn partial_success(body: &[u8]) -> (u64, String) {
     let (mut refused, mut message) = (0, String::new());
@@ -39,7 +87,21 @@ pub(super) fn text(body: &[u8]) -> String {
             }
         }
     }
-    message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
+    message.map_or_else(|| String::from_utf8_lossy(torn(body).unwrap_or(body)).into_owned(), str::to_owned)
+}
+
+/// The message of a `google.rpc.Status` whose end was cut off.
+fn torn(body: &[u8]) -> Option<&[u8]> {
+    if body.len() < MOST_KEPT {
+        return None;
+    }
+    let after_varint = |bytes: &[u8]| bytes.iter().take(10).position(|byte| *byte < 0x80).map(|end| end + 1);
+    let body = match body.strip_prefix(b"\x08") {
+        Some(code) => &code[after_varint(code)?..],
+        None => body,
+    };
+    let message = body.strip_prefix(b"\x12")?;
+    Some(&message[after_varint(message)?..])
 }
 
 /// `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; `now` in Unix nanoseconds.
@@ -104,6 +166,25 @@ mod tests {
         assert_eq!(text(b"out of order sample\n"), "out of order sample\n");
         assert_eq!(text(b""), "");
         assert_eq!(text(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn a_refusal_that_is_too_long_to_keep_is_counted_to_its_end() {
+        let sentence = |number: u64| format!("{number} errors like: entry has timestamp too old; ");
+        let text: String = (0..4000).map(|_| sentence(3)).collect();
+        let mut body = b"\x08\x03\x12".to_vec();
+        prost::encode_length_delimiter(text.len(), &mut body).unwrap();
+        body.extend_from_slice(text.as_bytes());
+        for size in [1, 7, 1000, 65_536, body.len()] {
+            let mut kept = Kept::default();
+            assert!(body.chunks(size).all(|chunk| kept.take(chunk)));
+            let why = super::text(&kept.body) + &kept.more();
+            assert!(why.starts_with("3 errors like: entry"), "{}", &why[..40]);
+            assert_eq!(crate::export::refusal::told(&why), Some(12_000), "in chunks of {size}");
+        }
+        let mut kept = Kept::default();
+        assert!(!kept.take(&vec![b'x'; MOST_READ]));
+        assert_eq!((kept.body.len(), kept.more()), (MOST_KEPT, String::new()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::answer::{Answer, Reached, Request, Transport, shown};
-use super::body::{MOST_KEPT, MOST_READ, partial_success, retry_after, text};
+use super::body::{Kept, partial_success, retry_after, text};
 use super::config::{Compression, Otlp};
 use super::{codec, fault, headers, refusal};
 use crate::base::clock::unix_nanos;
@@ -55,17 +55,18 @@ impl Http {
         }
         let mut response = post.body(request.body.clone()).send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let (mut body, mut read) = (Vec::new(), 0);
+        let mut kept = Kept::default();
         // The status line has said it; a body that breaks off or never ends changes nothing.
         while let Ok(Some(chunk)) = response.chunk().await {
-            read += chunk.len();
-            let room = MOST_KEPT - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if read >= MOST_READ || (!status.is_success() && body.len() == MOST_KEPT) {
+            if !kept.take(&chunk) {
                 break;
             }
         }
-        Ok(understand(status, &headers, &body))
+        let mut answer = understand(status, &headers, &kept.body);
+        if let Answer::Refused { why } = &mut answer {
+            why.push_str(&kept.more());
+        }
+        Ok(answer)
     }
 
     fn failed(&self, error: &reqwest::Error) -> Answer {

@@ -189,7 +189,11 @@ async fn an_endless_and_a_garbage_body_change_neither_the_meaning_nor_the_memory
     let config = otlp(&format!("http://{address}"));
     assert_eq!(send(&config).await, Answer::Taken { refused: 0, message: "200".into() });
     let answer = send(&config).await;
-    assert!(matches!(&answer, Answer::Refused { why } if why.len() <= MOST_KEPT + 100), "{}", answer.words().len());
+    assert!(
+        matches!(&answer, Answer::Refused { why } if why.len() <= crate::export::body::MOST_KEPT + 100),
+        "{}",
+        answer.words().len()
+    );
     assert!(shown(answer.words()).chars().count() <= 301);
     let answer = answer_to(plain("400 Bad Request", "", "a\u{1b}[31m\r\nb\0c \u{202e}")).await;
     assert!(!shown(answer.words()).chars().any(char::is_control), "{answer:?}");
