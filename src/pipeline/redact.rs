@@ -144,7 +144,7 @@ impl Rule {
         let mut at = 0;
         while at < run.len() {
             let card = card(&run[at..], after).filter(|_| at > 0 || !before);
-            let end = card.map_or_else(|| group(&run[at..]), |len| len) + at;
+            let end = card.unwrap_or_else(|| group(&run[at..])) + at;
             out.push_str(if card.is_some() { &self.mark } else { &run[at..end] });
             // The separator, if one follows.
             let next = run.len().min(end + 1);
