@@ -230,11 +230,12 @@ impl Spool {
         let result = log.append(frame);
         let first = first && log.unsynced_since.is_some();
         let dropped = log.readers.values().map(|reader| reader.moved).sum::<u64>() != moved;
+        let tight = log.tight;
         drop(log);
-        if first || dropped {
+        if first || dropped || tight {
             shared.wish(|wishes| {
                 wishes.fresh |= first;
-                wishes.tidy |= dropped;
+                wishes.tidy |= dropped || tight;
             });
         }
         shared.changes.send_replace(());

@@ -59,6 +59,8 @@ pub(super) struct Log {
     pub(super) point: Option<Segment>,
     /// A sync failed: what was not synced must be copied, not synced again.
     pub(super) must_copy: bool,
+    /// The disk has no room: what is delivered makes some, whatever may be retained.
+    pub(super) tight: bool,
     pub(super) faults: Faults,
     /// Nothing is appended any more.
     pub(super) closed: bool,
@@ -144,6 +146,7 @@ impl Log {
         let len = self.check(frame)?;
         self.make_room(len)?;
         let result = self.write(frame, len);
+        self.tight |= result.as_ref().is_err_and(is_full);
         self.faults.write = match &result {
             Ok(_) => String::new(),
             Err(error) => format!("cannot write to {}: {error}; nothing is taken until it can", self.dir.display()),
@@ -471,6 +474,10 @@ pub(super) fn apply(positions: &mut Positions, moves: &[Position]) {
 }
 
 /// The standard library seeds its hash maps from the system's random numbers.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn random() -> u32 {
     RandomState::new().hash_one(0_u8) as u32
 }

@@ -86,6 +86,7 @@ fn empty(origin: &Origin, damage: Arc<Damage>) -> Log {
         dir_dirty: false,
         point: None,
         must_copy: false,
+        tight: false,
         faults: Faults::default(),
         closed: false,
         scratch: Vec::new(),

@@ -179,6 +179,12 @@ impl Log {
     /// Takes segments off the list that are delivered and beyond what is to be retained.
     fn expire(&mut self) -> Vec<Segment> {
         let passed = self.readers.values().map(|reader| reader.durable).min().unwrap_or(u64::MAX);
+        // New lines are worth more than delivered ones: on a full disk the oldest of these goes.
+        let mut tight = std::mem::take(&mut self.tight);
+        if tight && self.segments.len() == 1 && self.segments.back().is_some_and(|only| only.last_record <= passed) {
+            // Where not even a new segment's head has room, the next refused frame tries again.
+            let _no_room = self.roll().is_err();
+        }
         let sealed = self.segments.len().saturating_sub(1);
         let free = |segment: &&Segment| segment.last_record <= passed && segment.last <= self.synced;
         let delivered = self.segments.iter().take(sealed).take_while(free).count();
@@ -189,7 +195,7 @@ impl Log {
         for _ in 0..delivered {
             // A segment is as old as its newest frame, and that is older than the segment after it.
             let old = self.segments.get(1).is_some_and(|next| next.opened > 0 && next.opened < oldest);
-            if bytes <= self.limits.retain_bytes && !old {
+            if bytes <= self.limits.retain_bytes && !old && !std::mem::take(&mut tight) {
                 break;
             }
             let Some(segment) = self.segments.pop_front() else { break };

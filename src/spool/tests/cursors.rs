@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::sim::SimDisk;
+use super::sim::{Faults, SimDisk};
 use super::*;
 
 fn open(disk: &SimDisk, limits: Limits, board: &Board) -> Spool {
@@ -112,6 +112,32 @@ fn delivered_segments_are_kept_up_to_the_size_and_age_asked_for() {
     let spool = open(&disk, Limits { retain_time: Duration::ZERO, ..LIMITS }, &board);
     spool.handle.shared.tidy();
     assert_eq!(segments(&disk), 1);
+}
+
+#[test]
+fn on_a_full_disk_delivered_segments_make_room_for_new_frames() {
+    let disk = SimDisk::default();
+    let spool = Spool::open_at(origin(disk.clone(), LIMITS, 3000, &Board::new())).unwrap();
+    spool.cursor("loki", WhenFull::Block).unwrap();
+    for count in 1..=12 {
+        spool.append(&frame(count, 1000)).unwrap();
+    }
+    spool.sync().unwrap();
+    assert_eq!(drain(&spool, "loki").len(), 12);
+    let segments = || disk.files().iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "seg")).count();
+    let before = segments();
+    assert!(before >= 4, "{before}");
+    disk.set(Faults { full: Some((0, u64::MAX)), ..Faults::default() });
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while segments() > before - 2 {
+        assert!(matches!(spool.append(&frame(13, 1000)), Err(AppendError::Disk(_))));
+        assert!(std::time::Instant::now() < deadline, "{} of {before} segments", segments());
+        std::thread::yield_now();
+    }
+    disk.set(Faults::default());
+    spool.append(&frame(13, 1000)).unwrap();
+    spool.sync().unwrap();
+    assert_eq!(drain(&spool, "loki").iter().map(|(_, count)| *count).collect::<Vec<_>>(), [13]);
 }
 
 #[test]
