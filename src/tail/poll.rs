@@ -71,7 +71,10 @@ impl Table {
                 // Written in place: what was a hole may be text now, and what was read may be other text.
                 stream.searched = 0;
             }
-            stream.size = meta.size();
+            if stream.file.is_some() {
+                // Else it may be another file on the same inode: the read tells.
+                stream.size = meta.size();
+            }
             stream.modified = modified;
             stream.hole = false;
             stream.grown = now.mono;
