@@ -18,9 +18,9 @@ use plimsoll::status::Board;
 use plimsoll::tail::{Done, GroupSettings, Now, Refused, Settings, Sink, Tailer};
 use rustix::time::{ClockId, clock_gettime};
 
-struct Drop;
+struct Nowhere;
 
-impl Sink for Drop {
+impl Sink for Nowhere {
     fn emit(&mut self, _group: usize, _record: &mut Record, _line: &str, _nanos: u64, _batch: &mut LogBatch) {}
 
     fn seal(&mut self, batch: &mut LogBatch) -> io::Result<Frame> {
@@ -37,6 +37,7 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+#[expect(clippy::print_stdout, reason = "the figure is the result")]
 fn main() -> anyhow::Result<()> {
     for files in [1_000, 10_000] {
         let folder = tempfile::tempdir()?;
@@ -46,7 +47,7 @@ fn main() -> anyhow::Result<()> {
         let groups = vec![GroupSettings::new(format!("{}/*.log", folder.path().display()))];
         let settings = Settings { groups, ..Settings::default() };
         let mut now = Now { mono: 0, unix: SECOND };
-        let mut tailer = Tailer::new(settings, &[], Box::new(Drop), &Board::new(), now)?;
+        let mut tailer = Tailer::new(settings, &[], Box::new(Nowhere), &Board::new(), now)?;
         let mut pass = |seconds: u64| {
             for _ in 0..seconds * 4 {
                 now.mono += SECOND / 4;

@@ -20,8 +20,8 @@ const SUSPECT_LARGE: u64 = 10 * SECOND;
 /// A content this short is made in no time.
 const SMALL: u64 = 64 << 10;
 
-/// Streams by their head.
-pub(crate) type Heads = HashMap<(u16, u64), Vec<u64>>;
+/// Streams by the length and the hash of their head.
+pub(crate) type Heads = HashMap<u16, HashMap<u64, Vec<u64>>>;
 
 /// Whose content it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,9 +90,10 @@ impl Table {
                 return Ok(if settled { Owner::Replaced(stream.id, offset) } else { Owner::Wait });
             }
         }
-        let alike = heads.get(&(opened.head.len, opened.head.hash)).map(Vec::as_slice).unwrap_or_default();
         let mut changed = None;
-        for stream in alike.iter().take(64).filter_map(|id| self.streams.get(id)).filter(|stream| stream.linked) {
+        for stream in
+            alike(heads, &content)?.iter().take(64).filter_map(|id| self.streams.get(id)).filter(|stream| stream.linked)
+        {
             if begins_with(stream, &content)? {
                 if patient {
                     return Ok(Owner::Wait);
@@ -203,6 +204,15 @@ fn begins_with(stream: &Stream, content: &Sized<'_>) -> io::Result<bool> {
     let got = content.read(content.size() - reach as u64, &mut one[..reach])?;
     read_at(file, &mut other[..reach], content.size() - reach as u64)?;
     Ok(got == reach && one[..reach] == other[..reach])
+}
+
+/// The streams whose head stands at the beginning of `content`.
+fn alike(heads: &Heads, content: &Sized<'_>) -> io::Result<Vec<u64>> {
+    let mut head = [0; super::identity::HEAD];
+    let got = content.read(0, &mut head)?;
+    let lens = heads.iter().filter(|(len, _)| (1..=got).contains(&usize::from(**len)));
+    let found = lens.filter_map(|(len, ids)| ids.get(&Head::of(&head[..usize::from(*len)]).hash));
+    Ok(found.flatten().copied().collect())
 }
 
 /// The stream's file, opened for the moment if it was closed for want of handles.

@@ -71,7 +71,10 @@ impl Table {
                 // Written in place: what was a hole may be text now, and what was read may be other text.
                 stream.searched = 0;
             }
-            stream.size = meta.size();
+            if stream.file.is_some() {
+                // Else it may be another file on the same inode: the read tells.
+                stream.size = meta.size();
+            }
             stream.modified = modified;
             stream.hole = false;
             stream.grown = now.mono;
@@ -83,6 +86,7 @@ impl Table {
 
     /// The file is shorter than it was.
     fn shrink(&mut self, id: u64, meta: &Metadata, now: Now) -> io::Result<()> {
+        let held = self.is_held(id);
         if self.reopen(id).is_none() {
             return Ok(());
         }
@@ -91,7 +95,7 @@ impl Table {
         let content = Sized(file, meta.size());
         let kept = stream.taken() > 0 && stream.taken() <= meta.size() && content.has(stream.print.mark)?;
         if !kept {
-            self.renew(id, now);
+            self.change(id, held, now);
             return Ok(());
         }
         // Only the end was cut off: what was read stands, some of what was not is gone.
@@ -102,6 +106,25 @@ impl Table {
         self.board.lost("tail", "truncated_unread", lost, hint);
         self.enqueue(id);
         Ok(())
+    }
+
+    /// True while the stream's file is open, so that its inode cannot have become another file's.
+    pub(crate) fn is_held(&self, id: u64) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.file.is_some())
+    }
+
+    /// The content is not the one that was read. In a file that was `held` open all the time it was truncated; else
+    /// this may be another file on the same inode, and the next walk finds out whose content it has.
+    pub(crate) fn change(&mut self, id: u64, held: bool, now: Now) {
+        if held {
+            return self.renew(id, now);
+        }
+        self.retire(id, now);
+        if let Some(past) = self.pasts.get_mut(&id) {
+            past.place.state.gone = true;
+            self.notes.push(past.place.encode());
+        }
+        self.urgent = true;
     }
 
     /// A file could not be read: it is opened again when it is looked at next.

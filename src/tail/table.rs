@@ -16,6 +16,7 @@ use crate::base::clock::SECOND;
 use crate::signal::frame::Position;
 use crate::status::{Board, Source};
 
+use super::adopt::Heads;
 use super::discover::{Glob, Heed, Walk, label, path_hash};
 use super::follow::Stream;
 use super::identity::{Mark, Node, Print};
@@ -284,17 +285,18 @@ impl Table {
     fn settle(&mut self, mut fresh: Vec<Fresh>, now: Now) {
         let known: HashSet<Node> = self.pasts.values().map(|past| past.place.node).collect();
         fresh.sort_by_key(|fresh| (!known.contains(&fresh.node), fresh.modified));
-        let mut heads: HashMap<_, Vec<u64>> = HashMap::new();
+        let mut heads = Heads::new();
         if !fresh.is_empty() {
             for stream in self.streams.values() {
-                heads.entry((stream.print.head.len, stream.print.head.hash)).or_default().push(stream.id);
+                let head = stream.print.head;
+                heads.entry(head.len).or_default().entry(head.hash).or_default().push(stream.id);
             }
         }
         let mut followed = Vec::new();
         for fresh in fresh {
             if let Some((id, head)) = self.adopt(fresh, &heads, now) {
                 followed.push(id);
-                heads.entry((head.len, head.hash)).or_default().push(id);
+                heads.entry(head.len).or_default().entry(head.hash).or_default().push(id);
             }
         }
         followed.sort_by_key(|id| self.streams.get(id).map(|stream| stream.modified));

@@ -192,6 +192,7 @@ impl Tailer {
         if stream.after.is_some() && !self.may_begin(id, now) {
             return self.reader.batch.is_full();
         }
+        let held = self.table.is_held(id);
         if self.table.reopen(id).is_none() {
             return false;
         }
@@ -213,7 +214,7 @@ impl Tailer {
                     stream.drained = true;
                 }
             }
-            Ok(Turn::Changed) => self.table.renew(id, now),
+            Ok(Turn::Changed) => self.table.change(id, held, now),
             Ok(Turn::Shrunk) => {
                 if let Err(error) = self.table.look(id, now) {
                     self.table.fail(id, &error);
