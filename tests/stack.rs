@@ -1,6 +1,7 @@
 //! The agent as a program against a real Loki and a real Prometheus: what is read on the box stands there, once.
 //!
 //! Each test has servers, ports and folders of its own. `tests/stack/README.md` says how the servers are built.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 #[path = "stack_tests/faults.rs"]
 mod faults;
