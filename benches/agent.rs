@@ -8,6 +8,13 @@
 //! when nothing has come for [`QUIET`]; the sink throws away what it got, and what it kept of OTLP is decoded and
 //! counted after the run. `benches/run` brings the other agents. MB is 10^6 bytes of the file.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on says so and ends"
+)]
+
 #[path = "agent/data.rs"]
 mod data;
 #[path = "agent/peers.rs"]

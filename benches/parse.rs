@@ -3,6 +3,13 @@
 //! `cargo bench --profile release-dev --bench parse [-- FORMAT…]`. It reports; nothing is asserted. The best of several rounds
 //! is taken, because the machines that run it are shared.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on says so and ends"
+)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -10,6 +10,13 @@
 //! the time and memory of the catching up are printed. `idle`: CPU time of the agent beside quiet files, with the
 //! host's metrics every 15 s.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on says so and ends"
+)]
+
 #[path = "agent/usage.rs"]
 mod usage;
 

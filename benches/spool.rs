@@ -3,6 +3,13 @@
 //!
 //! `cargo bench --profile release-dev --bench spool [-- folder]`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on says so and ends"
+)]
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

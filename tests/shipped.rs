@@ -1,5 +1,7 @@
 //! What is shipped with the program says what the program does: the example config equals the defaults.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+
 use std::path::Path;
 
 use plimsoll::base::units::Size;

@@ -3,6 +3,8 @@
 //! Each test has servers, ports and folders of its own. `tests/stack/README.md` says how the servers are built.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+
 #[path = "stack_tests/faults.rs"]
 mod faults;
 #[path = "stack_tests/grpc.rs"]

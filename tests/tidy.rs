@@ -1,5 +1,7 @@
 //! The habits of the house: a head on each file, bounded files and functions, lists equal to the code.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
