@@ -1,7 +1,6 @@
 //! The agent as a program against a real Loki and a real Prometheus: what is read on the box stands there, once.
 //!
 //! Each test has servers, ports and folders of its own. `tests/stack/README.md` says how the servers are built.
-#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
