@@ -1,5 +1,6 @@
 //! Start, reload and end of the agent as a program.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -7,24 +8,60 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::SOON;
-use super::harness::{self, Site, host_name, wait_for};
+use super::harness::{self, Process, Site, host_name, wait_for};
 use super::loki::Loki;
+
+/// A config with the log files `names`, each a service of its name.
+fn config(site: &Site, loki: &Loki, names: &[&str]) -> String {
+    let entry = |name: &&str| site.entry(&format!("{name}.log"), &format!("service: {name}, format: text"));
+    let entries: String = names.iter().map(entry).collect();
+    format!("host: off\nlogs:\n  files:\n{entries}destinations:\n{}", loki.destination(""))
+}
+
+/// A good config by `plimsoll reload`, none, a bad one, and a good one by SIGHUP.
+fn reload_in_all_ways(site: &Site, loki: &Loki, agent: &Process) {
+    site.log("b.log", "first of b\n");
+    site.config(&config(site, loki, &["a", "b"]));
+    let reload = site.run(&["reload"]);
+    assert_eq!(reload.status.code(), Some(0), "{reload:?}");
+    assert!(String::from_utf8_lossy(&reload.stdout).contains("logs"), "{reload:?}");
+    loki.wait("{service_name=\"b\"}", 1, SOON);
+    let nothing = site.run(&["reload"]);
+    assert_eq!(nothing.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing changed"), "{nothing:?}");
+
+    let bad = config(site, loki, &["a", "c"]);
+    site.config(&format!("{bad}sevrice: shop\n"));
+    let refused = site.run(&["reload"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8(refused.stdout).unwrap();
+    let line = fs::read_to_string(site.path("plimsoll.yaml")).unwrap().lines().count();
+    assert!(said.contains(&format!("plimsoll.yaml:{line}:1")), "{said}");
+    assert!(said.contains("sevrice") && said.contains("service"), "{said}");
+    let (code, report) = site.status().unwrap();
+    assert_eq!(code, 1, "{report}");
+    assert!(report["notes"][0]["text"].as_str().unwrap().contains("the old one goes on"), "{report}");
+    site.log("b.log", "second of b\n");
+    loki.wait("{service_name=\"b\"}", 2, SOON);
+
+    site.log("c.log", "first of c\n");
+    site.config(&config(site, loki, &["a", "b", "c"]));
+    agent.signal(Signal::HUP);
+    loki.wait("{service_name=\"c\"}", 1, SOON);
+    wait_for("a fault that is mended", SOON, || match site.status()? {
+        (0, report) if report["notes"].as_array().unwrap().is_empty() => Ok(()),
+        (code, report) => Err(format!("exit {code}: {report}")),
+    });
+}
 
 #[test]
 fn a_reload_takes_new_files_and_a_bad_config_changes_nothing_and_no_line_is_lost() {
     let Some(loki) = Loki::start() else { return };
     let site = Site::new();
-    let config = |files: &[&str]| {
-        let entries: String = files
-            .iter()
-            .map(|name| site.entry(&format!("{name}.log"), &format!("service: {name}, format: text")))
-            .collect();
-        format!("host: off\nlogs:\n  files:\n{entries}destinations:\n{}", loki.destination(""))
-    };
-    site.config(&config(&["a"]));
+    site.config(&config(&site, &loki, &["a"]));
     let agent = site.start();
-    let (done, mut lines) = (AtomicBool::new(false), 0);
-    thread::scope(|scope| {
+    let done = AtomicBool::new(false);
+    let lines = thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut lines = 0;
             while !done.load(Ordering::Relaxed) {
@@ -34,50 +71,24 @@ fn a_reload_takes_new_files_and_a_bad_config_changes_nothing_and_no_line_is_lost
             }
             lines
         });
-        // Without this a failed check would wait for the writer for ever.
-        struct End<'a>(&'a AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
+        // A failed check must not wait for the writer for ever.
         let end = End(&done);
-
-        site.log("b.log", "first of b\n");
-        site.config(&config(&["a", "b"]));
-        let reload = site.run(&["reload"]);
-        assert_eq!(reload.status.code(), Some(0), "{reload:?}");
-        assert!(String::from_utf8_lossy(&reload.stdout).contains("logs"), "{reload:?}");
-        loki.wait("{service_name=\"b\"}", 1, SOON);
-        let nothing = site.run(&["reload"]);
-        assert_eq!(nothing.status.code(), Some(0));
-        assert!(String::from_utf8_lossy(&nothing.stdout).contains("nothing changed"), "{nothing:?}");
-
-        site.config(&format!("{}\nsevrice: shop\n", config(&["a", "c"])));
-        let refused = site.run(&["reload"]);
-        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-        let said = String::from_utf8(refused.stdout).unwrap();
-        let line = config(&["a", "c"]).lines().count() + 4;
-        assert!(said.contains(&format!("plimsoll.yaml:{line}:1")), "{said}");
-        assert!(said.contains("sevrice") && said.contains("service"), "{said}");
-        let (code, report) = site.status().unwrap();
-        assert_eq!(code, 1, "{report}");
-        assert!(report["notes"][0]["text"].as_str().unwrap().contains("the old one goes on"), "{report}");
-        site.log("b.log", "second of b\n");
-        loki.wait("{service_name=\"b\"}", 2, SOON);
-
-        site.log("c.log", "first of c\n");
-        site.config(&config(&["a", "b", "c"]));
-        agent.signal(Signal::HUP);
-        loki.wait("{service_name=\"c\"}", 1, SOON);
-        let (code, report) = site.status().unwrap();
-        assert_eq!((code, report["notes"].as_array().unwrap().len()), (0, 0), "{report}");
+        reload_in_all_ways(&site, &loki, &agent);
         drop(end);
-        lines = writer.join().unwrap();
+        writer.join().unwrap()
     });
     let found = loki.wait("{service_name=\"a\"}", lines, SOON);
     for (number, entry) in found.iter().enumerate() {
         assert_eq!(entry.line, format!("line {number}"));
+    }
+}
+
+/// Ends the writer.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

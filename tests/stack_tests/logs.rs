@@ -13,6 +13,43 @@ use super::loki::{Entry, Loki};
 const LINES: u64 = 60;
 const SECOND: u64 = 1_000_000_000;
 
+/// One line a second in each of four formats.
+fn write_four_formats(site: &Site, start: u64) {
+    for number in 0..LINES {
+        let time = Timestamp::from_second((start + number) as i64).unwrap();
+        let json = format!(
+            "{{\"time\":\"{}\",\"level\":\"error\",\"msg\":\"order {number} failed\",\"http\":{{\"status\":502}},\
+             \"user.id\":\"u{number}\",\"ok\":false}}\n",
+            time.strftime("%Y-%m-%dT%H:%M:%S.250Z")
+        );
+        let nginx = format!(
+            "203.0.113.9 - ann [{}] \"GET /cart/{number}?id=7 HTTP/1.1\" 502 {number} \"-\" \"curl/8.5\"\n",
+            time.strftime("%d/%b/%Y:%H:%M:%S +0000")
+        );
+        let logfmt = format!("time={time} level=warn msg=\"job {number} is \\\"slow\\\"\" took=1.5 queue=mail\n");
+        let postgres =
+            format!("{} UTC [4711] ann@shop ERROR:  duplicate key {number}\n", time.strftime("%Y-%m-%d %H:%M:%S.750"));
+        let files = [("shop.json", json), ("access.log", nginx), ("worker.log", logfmt), ("postgresql.log", postgres)];
+        files.iter().for_each(|(name, line)| site.log(name, line));
+    }
+}
+
+/// Looks at the entries of one format: the end of each line, its time, and some of what it says besides.
+fn check(entries: &[Entry], start: u64, digits: (u64, u64), end: impl Fn(u64) -> String, says: &[(&str, &str)]) {
+    let (unit, below) = digits;
+    for (entry, number) in entries.iter().zip(0..) {
+        assert!(entry.line.ends_with(&end(number)), "{entry:?}");
+        assert_eq!(entry.nanos / unit, (start + number) * (SECOND / unit) + below, "{entry:?}");
+        for (name, value) in says {
+            assert_eq!(entry.get(name), value.replace('N', &number.to_string()), "{name} of {entry:?}");
+        }
+        assert_eq!(entry.labels.get("service_instance_id"), Some(&host_name()));
+        assert_eq!(entry.labels.get("deployment_environment_name").map(String::as_str), Some("test"));
+        assert_eq!(entry.get("host_name"), host_name());
+        assert!(entry.get("log_file_path").contains("/log/"), "{entry:?}");
+    }
+}
+
 #[test]
 fn lines_of_four_formats_stand_in_loki_with_all_that_they_say_and_once() {
     let Some(loki) = Loki::start() else { return };
@@ -23,94 +60,25 @@ fn lines_of_four_formats_stand_in_loki_with_all_that_they_say_and_once() {
         site.entry("worker.log", "service: worker, format: logfmt"),
         site.entry("postgresql.log", "service: postgresql, format: postgres"),
     ];
-    site.config(&format!(
-        "host: off\nenvironment: test\nlogs:\n  files:\n{}destinations:\n{}",
-        files.concat(),
-        loki.destination("")
-    ));
+    let (files, to) = (files.concat(), loki.destination(""));
+    site.config(&format!("host: off\nenvironment: test\nlogs:\n  files:\n{files}destinations:\n{to}"));
     let start = harness::now() / SECOND - 100;
-    for number in 0..LINES {
-        let time = Timestamp::from_second((start + number) as i64).unwrap();
-        site.log("shop.json", &format!(
-            "{{\"time\":\"{}\",\"level\":\"error\",\"msg\":\"order {number} failed\",\"http\":{{\"status\":502}},\"user.id\":\"u{number}\",\"ok\":false}}\n",
-            time.strftime("%Y-%m-%dT%H:%M:%S.250Z")
-        ));
-        site.log(
-            "access.log",
-            &format!(
-                "203.0.113.9 - ann [{}] \"GET /cart/{number}?id=7 HTTP/1.1\" 502 {number} \"-\" \"curl/8.5\"\n",
-                time.strftime("%d/%b/%Y:%H:%M:%S +0000")
-            ),
-        );
-        site.log(
-            "worker.log",
-            &format!(
-                "time={} level=warn msg=\"job {number} is \\\"slow\\\"\" took=1.5 queue=mail\n",
-                time.strftime("%Y-%m-%dT%H:%M:%SZ")
-            ),
-        );
-        site.log(
-            "postgresql.log",
-            &format!("{} UTC [4711] ann@shop ERROR:  duplicate key {number}\n", time.strftime("%Y-%m-%d %H:%M:%S.750")),
-        );
-    }
+    write_four_formats(&site, start);
     let _agent = site.start();
     let of = |service: &str| loki.wait(&format!("{{service_name=\"{service}\"}}"), LINES as usize, SOON);
+    let (seconds, millis) = ((SECOND, 0), |below| (SECOND / 1000, below));
 
-    let check =
-        |entry: &Entry, number: u64, millis: u64, line: &str, severity: (&str, &str), attributes: &[(&str, &str)]| {
-            assert_eq!(entry.line, line);
-            assert_eq!(entry.nanos / 1_000_000, (start + number) * 1000 + millis, "{entry:?}");
-            assert_eq!((entry.get("severity_number"), entry.get("severity_text")), severity, "{entry:?}");
-            for (name, value) in attributes {
-                assert_eq!(entry.get(name), *value, "{name} of {entry:?}");
-            }
-            assert_eq!(entry.labels.get("service_instance_id"), Some(&host_name()));
-            assert_eq!(entry.labels.get("deployment_environment_name").map(String::as_str), Some("test"));
-            assert_eq!(entry.get("host_name"), host_name());
-        };
-    for (entry, number) in of("shop").iter().zip(0..) {
-        let user = format!("u{number}");
-        check(
-            entry,
-            number,
-            250,
-            &format!("order {number} failed"),
-            ("17", "error"),
-            &[("http_status", "502"), ("user_id", &user), ("ok", "false"), ("detected_level", "error")],
-        );
-        assert!(entry.get("log_file_path").ends_with("/log/shop.json"), "{entry:?}");
-    }
-    for (entry, number) in of("nginx").iter().zip(0..) {
-        let line = format!("\"GET /cart/{number}?id=7 HTTP/1.1\" 502 {number} \"-\" \"curl/8.5\"");
-        assert!(entry.line.starts_with("203.0.113.9 - ann [") && entry.line.ends_with(&line), "{entry:?}");
-        assert_eq!(entry.nanos / SECOND, start + number);
-        let path = format!("/cart/{number}");
-        for (name, value) in [
-            ("http_request_method", "GET"),
-            ("http_response_status_code", "502"),
-            ("url_path", path.as_str()),
-            ("url_query", "id=7"),
-            ("client_address", "203.0.113.9"),
-            ("user_name", "ann"),
-            ("user_agent_original", "curl/8.5"),
-        ] {
-            assert_eq!(entry.get(name), value, "{name} of {entry:?}");
-        }
-    }
-    for (entry, number) in of("worker").iter().zip(0..) {
-        let line = format!("job {number} is \"slow\"");
-        assert_eq!((entry.line.as_str(), entry.nanos / SECOND), (line.as_str(), start + number));
-        let found = ["severity_text", "severity_number", "took", "queue"].map(|name| entry.get(name));
-        assert_eq!(found, ["warn", "13", "1.5", "mail"], "{entry:?}");
-    }
-    for (entry, number) in of("postgresql").iter().zip(0..) {
-        assert!(entry.line.ends_with(&format!("duplicate key {number}")), "{entry:?}");
-        assert_eq!(entry.nanos / 1_000_000, (start + number) * 1000 + 750);
-        let found = ["severity_text", "severity_number", "process_pid", "user_name", "db_namespace"]
-            .map(|name| entry.get(name));
-        assert_eq!(found, ["ERROR", "17", "4711", "ann", "shop"], "{entry:?}");
-    }
+    let says = [("severity_text", "error"), ("severity_number", "17"), ("http_status", "502"), ("user_id", "uN")];
+    check(&of("shop"), start, millis(250), |number| format!("order {number} failed"), &says);
+    let end = |number| format!("] \"GET /cart/{number}?id=7 HTTP/1.1\" 502 {number} \"-\" \"curl/8.5\"");
+    let request = [("http_request_method", "GET"), ("http_response_status_code", "502"), ("url_path", "/cart/N")];
+    check(&of("nginx"), start, seconds, end, &request);
+    let client = [("client_address", "203.0.113.9"), ("user_name", "ann"), ("user_agent_original", "curl/8.5")];
+    check(&of("nginx"), start, seconds, end, &client);
+    let says = [("severity_text", "warn"), ("severity_number", "13"), ("took", "1.5"), ("queue", "mail")];
+    check(&of("worker"), start, seconds, |number| format!("job {number} is \"slow\""), &says);
+    let says = [("severity_text", "ERROR"), ("process_pid", "4711"), ("user_name", "ann"), ("db_namespace", "shop")];
+    check(&of("postgresql"), start, millis(750), |number| format!("duplicate key {number}"), &says);
 }
 
 /// Lines of one second and one text: only their offset in the file tells them apart.

@@ -76,13 +76,9 @@ impl Prometheus {
         }
     }
 
-    /// Times (Unix seconds) and values of all samples of each series of the last hours.
-    pub(crate) fn samples(&self, selector: &str) -> Result<Vec<(Labels, Vec<(f64, f64)>)>, String> {
-        let answer = self.ask(&format!("query?query={}", escaped(&format!("{selector}[3h]"))))?;
-        let series = answer["data"]["result"].as_array().ok_or("no result")?;
-        let sample = |pair: &Value| Some((pair[0].as_f64()?, pair[1].as_str()?.parse().ok()?));
-        let samples = |series: &Value| series["values"].as_array()?.iter().map(sample).collect::<Option<Vec<_>>>();
-        series.iter().map(|series| Ok((labels(&series["metric"]), samples(series).ok_or("no values")?))).collect()
+    /// The newest value of the series `selector`, however old.
+    pub(crate) fn newest(&self, selector: &str) -> Result<f64, String> {
+        self.value(&format!("last_over_time({selector}[3h])"))
     }
 
     /// All series that it has under `selector`.
