@@ -183,7 +183,7 @@ impl Faces {
             }
         })];
         if let Some(&address) = config.listen.on().and_then(|listen| listen.http.on()) {
-            let listener = web::bind(address).await?;
+            let Some(listener) = Self::listen(base, address).await else { return Ok(Self { tasks }) };
             let shown = web::Faces {
                 reporter: Arc::clone(&base.reporter),
                 latest: base.pipeline.latest().clone(),
@@ -197,6 +197,18 @@ impl Faces {
             }));
         }
         Ok(Self { tasks })
+    }
+
+    /// The page is a convenience: that its port is taken must not keep the box from being watched.
+    async fn listen(base: &Base, address: std::net::SocketAddr) -> Option<tokio::net::TcpListener> {
+        match web::bind(address).await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                base.board.note("page", Some(format!("no page and no /metrics: {error}")));
+                tracing::error!("no page and no /metrics: {error}");
+                None
+            }
+        }
     }
 
     async fn end(self) {

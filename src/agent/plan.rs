@@ -1,5 +1,7 @@
 //! What a config comes to: every part built and checked, nothing started.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,8 @@ use crate::collect::schedule::Job;
 use crate::config::Config;
 use crate::export;
 use crate::pipeline::Treatment;
-use crate::pipeline::derive::Derived;
+use crate::pipeline::config::LogMetric;
+use crate::pipeline::derive::{self, Derived};
 use crate::pipeline::redact::Redaction;
 use crate::signal::resource::Resource;
 use crate::tail::config::{File, Journald};
@@ -35,8 +38,16 @@ pub(super) struct Plan {
     pub(super) tail: Option<Tail>,
     pub(super) journal: Option<(journald::Settings, Treatment)>,
     pub(super) jobs: Vec<Job>,
+    pub(super) derived: Vec<OfLogs>,
     pub(super) destinations: Vec<(String, export::Prepared)>,
     host_interval: Option<Duration>,
+}
+
+/// A metric that is made from the log lines of a service.
+pub(super) struct OfLogs {
+    pub(super) service: String,
+    metric: LogMetric,
+    pub(super) derived: Arc<Derived>,
 }
 
 /// The log files.
@@ -52,23 +63,20 @@ impl Plan {
     /// # Errors
     /// What the config's own checks cannot see: a destination's secret or certificate that cannot be read.
     pub(super) fn new(config: &Config, base: &Base) -> anyhow::Result<Self> {
-        let maker = Maker { config, base };
+        let maker = Maker { config, base, derived: RefCell::default() };
         let journal = maker.journal()?;
         let tail = maker.tail(journal.is_some())?;
         let mut jobs = vec![maker.own_job()];
         jobs.extend(maker.host_job());
-        let files = tail
-            .iter()
-            .flat_map(|tail| tail.settings.groups.iter().map(|group| group.path.as_str()).zip(&tail.treatments));
-        let entry = journal.iter().map(|(_, treatment)| ("the journal", treatment));
-        jobs.extend(files.chain(entry).filter_map(|(name, treatment)| derived_job(config, name, treatment)));
+        let derived = maker.derived.take();
+        jobs.extend(maker.derived_jobs(&derived));
         let mut destinations = Vec::new();
         for (name, destination) in &config.destinations {
             let prepared = export::prepare(name, destination).map_err(|error| anyhow!("{error}"))?;
             destinations.push((name.clone(), prepared));
         }
         let host_interval = config.host.on().map(|host| host.interval.0);
-        Ok(Self { tail, journal, jobs, destinations, host_interval })
+        Ok(Self { tail, journal, derived, jobs, destinations, host_interval })
     }
 
     /// Kind and description of each source, for people.
@@ -103,16 +111,6 @@ impl Plan {
             self.tail.iter().flat_map(|tail| &tail.settings.groups).map(|group| format!("files {}", group.path));
         let journal = self.journal.iter().map(|_| "journald".to_owned());
         files.chain(journal).chain(self.jobs.iter().map(|job| job.name.clone())).collect()
-    }
-
-    /// The metrics that are made from log lines, by their entry.
-    pub(super) fn derived(&self) -> Vec<(String, Arc<Derived>)> {
-        let files = self
-            .tail
-            .iter()
-            .flat_map(|tail| tail.settings.groups.iter().map(|group| group.path.clone()).zip(&tail.treatments));
-        let journal = self.journal.iter().map(|(_, treatment)| ("logs.journald".to_owned(), treatment));
-        files.chain(journal).filter_map(|(name, treatment)| Some((name, Arc::clone(treatment.derived()?)))).collect()
     }
 
     /// Name and signals of each destination, for people.
@@ -150,6 +148,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
 struct Maker<'a> {
     config: &'a Config,
     base: &'a Base,
+    derived: RefCell<Vec<OfLogs>>,
 }
 
 impl Maker<'_> {
@@ -233,11 +232,40 @@ impl Maker<'_> {
         Ok(Some(Tail { settings, treatments, found: found.len() }))
     }
 
+    /// The metric as one, whichever entries of a service ask for it: their series are the same to Prometheus.
+    fn of_logs(&self, service: &str, metric: &LogMetric) -> Option<Arc<Derived>> {
+        let mut known = self.derived.borrow_mut();
+        if let Some(same) = known.iter().find(|known| known.service == service && known.metric == *metric) {
+            return Some(Arc::clone(&same.derived));
+        }
+        let derived = Arc::new(Derived::new(metric, tail::parse::convention)?);
+        known.push(OfLogs { service: service.to_owned(), metric: metric.clone(), derived: Arc::clone(&derived) });
+        Some(derived)
+    }
+
+    fn derived_jobs(&self, all: &[OfLogs]) -> Vec<Job> {
+        let services: BTreeSet<&str> = all.iter().map(|of| of.service.as_str()).collect();
+        let job = |service: &str| {
+            let derived: Vec<_> =
+                all.iter().filter(|of| of.service == service).map(|of| Arc::clone(&of.derived)).collect();
+            Job {
+                name: format!("log metrics of {service}"),
+                kind: "derived",
+                series: derived.len() * (derive::MAX_SERIES + 1),
+                collector: Box::new(FromLogs::new(derived)),
+                resource: self.resource(service, &[]),
+                interval: self.config.host.on().map_or(OWN_INTERVAL, |host| host.interval.0),
+                timeout: HOST_TIMEOUT,
+            }
+        };
+        services.into_iter().map(job).collect()
+    }
+
     /// `service` is for an entry that names none, in a config that names none.
     fn treatment(&self, file: &File, service: &str) -> anyhow::Result<Treatment> {
         let service = file.service.as_deref().or(self.config.service.as_deref()).unwrap_or(service);
         let redaction = Redaction::new(&file.redact).map_err(|error| anyhow!("{}: redact: {error}", file.path))?;
-        let derived = (!file.metrics.is_empty()).then(|| Arc::new(Derived::new(&file.metrics)));
+        let derived = file.metrics.iter().filter_map(|metric| self.of_logs(service, metric)).collect();
         let attributes = file.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let resource = self.resource(service, &[]);
         Ok(Treatment::new(resource, redaction, derived, attributes, self.base.board.clone()))
@@ -264,18 +292,5 @@ fn group(file: &File) -> anyhow::Result<GroupSettings> {
         multiline,
         format: file.format,
         ..GroupSettings::new(&file.path)
-    })
-}
-
-fn derived_job(config: &Config, name: &str, treatment: &Treatment) -> Option<Job> {
-    let derived = Arc::clone(treatment.derived()?);
-    Some(Job {
-        name: format!("metrics of {name}"),
-        kind: "derived",
-        collector: Box::new(FromLogs::new(derived)),
-        resource: Arc::clone(treatment.resource()),
-        interval: config.host.on().map_or(OWN_INTERVAL, |host| host.interval.0),
-        timeout: HOST_TIMEOUT,
-        series: 2 * crate::pipeline::derive::MAX_SERIES,
     })
 }

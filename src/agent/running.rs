@@ -8,10 +8,9 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 
 use super::Base;
-use super::plan::Plan;
+use super::plan::{OfLogs, Plan};
 use crate::base::stop::Stop;
 use crate::collect::schedule::{self, Job, Sink};
-use crate::pipeline::derive::Derived;
 use crate::signal::frame::Signal;
 use crate::tail::{self, Intake, journald};
 
@@ -22,8 +21,8 @@ pub(super) struct Running {
     threads: Vec<Thread<()>>,
     jobs: Vec<JoinHandle<()>>,
     sends: Vec<JoinHandle<()>>,
-    /// The metrics made from log lines, by the entry that they are made of.
-    derived: Vec<(String, Arc<Derived>)>,
+    /// The metrics made from log lines.
+    derived: Vec<OfLogs>,
 }
 
 impl Running {
@@ -31,18 +30,18 @@ impl Running {
     ///
     /// # Errors
     /// A cursor cannot be written, or no thread can be had.
-    pub(super) fn start(plan: Plan, base: &Base, before: Option<&Self>) -> anyhow::Result<Self> {
+    pub(super) fn start(mut plan: Plan, base: &Base, before: Option<&Self>) -> anyhow::Result<Self> {
         let mut running = Self {
             sources: Stop::new(),
             senders: Stop::new(),
             threads: Vec::new(),
             jobs: Vec::new(),
             sends: Vec::new(),
-            derived: plan.derived(),
+            derived: std::mem::take(&mut plan.derived),
         };
-        for (name, derived) in before.iter().flat_map(|before| &before.derived) {
-            if let Some((_, new)) = running.derived.iter().find(|(known, _)| known == name) {
-                new.inherit(derived);
+        for old in before.iter().flat_map(|before| &before.derived) {
+            for new in running.derived.iter().filter(|new| new.service == old.service) {
+                new.derived.inherit(&old.derived);
             }
         }
         forget(&plan, base);

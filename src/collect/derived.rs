@@ -1,4 +1,4 @@
-//! The metrics that are made from log lines, as a source of their own.
+//! The metrics that are made from the log lines of one service, as a source of their own.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use super::{CollectError, Collector};
 use crate::pipeline::derive::Derived;
 use crate::signal::metrics::{Desc, Samples};
 
-/// Reads what the lines of one entry of `logs.files` added up to.
+/// Reads what the lines added up to.
 pub struct FromLogs {
-    derived: Arc<Derived>,
+    derived: Vec<Arc<Derived>>,
 }
 
 impl FromLogs {
     /// Of `derived`.
-    pub fn new(derived: Arc<Derived>) -> Self {
+    pub fn new(derived: Vec<Arc<Derived>>) -> Self {
         Self { derived }
     }
 }
@@ -27,7 +27,7 @@ impl Collector for FromLogs {
     }
 
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
-        self.derived.put(out);
+        self.derived.iter().for_each(|derived| derived.put(out));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! They are cumulative since the start of the agent; a start is a counter reset, as with any process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::config::LogMetric;
 use crate::signal::metrics::{Histogram, Kind, Metric, Number, Point, Samples};
@@ -13,26 +13,33 @@ use crate::signal::record::{Record, Text, Value};
 pub const MAX_SERIES: usize = 500;
 /// Bytes of one label value.
 const MAX_LABEL: usize = 128;
-/// Parts the label values of a series' key: no line holds it, because lines are cut at control characters or not,
-/// and a value that does hold it only merges series of its own metric.
+/// Parts the label values of a series' key. A value that holds it only merges series of its own metric.
 const PART: char = '\u{1f}';
 
-/// The metrics of one source.
-#[derive(Debug, Default)]
+/// One metric, fed by every source whose config has it: sources of one service share it, since to Prometheus their
+/// series are the same.
+#[derive(Debug)]
 pub struct Derived {
-    metrics: Mutex<Vec<State>>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     metric: Metric,
     measure: Measure,
-    attribute: String,
-    by: Vec<String>,
+    attribute: Name,
+    by: Vec<Name>,
     bounds: Vec<f64>,
     series: HashMap<Box<str>, Point>,
     /// Reused for each line.
     key: String,
+}
+
+/// An attribute as the config names it, and as the parser may have renamed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
+    told: String,
+    given: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,40 +51,43 @@ enum Measure {
 }
 
 impl Derived {
-    /// What the config asks for; it has been checked there.
-    pub fn new(configs: &[LogMetric]) -> Self {
-        Self { metrics: Mutex::new(configs.iter().filter_map(State::new).collect()) }
+    /// What the config asks for; it has been checked there. `convention` tells which name the parser gives a field.
+    pub fn new(config: &LogMetric, convention: fn(&str) -> Option<&'static str>) -> Option<Self> {
+        State::new(config, convention).map(|state| Self { state: Mutex::new(state) })
     }
 
     /// Takes a record into account.
     pub fn observe(&self, record: &Record, line: &str) {
-        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics.iter_mut().for_each(|state| state.observe(record, line));
+        self.lock().observe(record, line);
     }
 
     /// Puts every series.
     pub fn put(&self, out: &mut Samples) {
-        for state in self.metrics.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            for (key, point) in &state.series {
-                let labels: Vec<(&str, &str)> = state.by.iter().map(String::as_str).zip(key.split(PART)).collect();
-                out.put_metric(&state.metric, &labels, point.clone());
-            }
+        let state = self.lock();
+        for (key, point) in &state.series {
+            let names = state.by.iter().map(|name| name.told.as_str());
+            let labels: Vec<(&str, &str)> = names.zip(key.split(PART)).collect();
+            out.put_metric(&state.metric, &labels, point.clone());
         }
     }
 
     /// Moves the series of `older` here where both measure the same, so that a reload resets no counter.
     pub fn inherit(&self, older: &Self) {
-        let mut older = older.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-        for state in self.metrics.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            if let Some(old) = older.iter_mut().find(|old| old.same(state)) {
-                state.series = std::mem::take(&mut old.series);
-            }
+        let mut older = older.lock();
+        let mut state = self.lock();
+        if older.same(&state) {
+            state.series = std::mem::take(&mut older.series);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn new(config: &LogMetric) -> Option<Self> {
+    fn new(config: &LogMetric, convention: fn(&str) -> Option<&'static str>) -> Option<Self> {
+        let name = |told: &String| Name { told: told.clone(), given: convention(told) };
         let (measure, attribute) = [
             (Measure::Histogram, &config.histogram),
             (Measure::Sum, &config.sum),
@@ -95,7 +105,8 @@ impl State {
         let unit = if measure == Measure::Count { String::new() } else { config.unit.clone() };
         let bounds = if config.buckets.is_empty() { default_bounds(&config.unit) } else { config.buckets.clone() };
         let metric = Metric { name: config.name.clone().into(), kind, unit: unit.into(), help: help.into() };
-        let by = config.by.clone();
+        let by = config.by.iter().map(name).collect();
+        let attribute = name(&attribute);
         Some(Self { metric, measure, attribute, by, bounds, series: HashMap::new(), key: String::new() })
     }
 
@@ -166,11 +177,12 @@ fn add(point: &mut Point, measure: Measure, number: f64) {
     }
 }
 
-fn find(record: &Record, line: &str, name: &str) -> Option<Value> {
-    record.attributes.iter().find(|(known, _)| record.text(line, *known) == name).map(|(_, value)| *value)
+fn find(record: &Record, line: &str, name: &Name) -> Option<Value> {
+    let is = |known: &str| known == name.told || name.given == Some(known);
+    record.attributes.iter().find(|(known, _)| is(record.text(line, *known))).map(|(_, value)| *value)
 }
 
-fn push_label(key: &mut String, record: &Record, line: &str, name: &str) {
+fn push_label(key: &mut String, record: &Record, line: &str, name: &Name) {
     use std::fmt::Write;
     let written = match find(record, line, name) {
         Some(Value::Text(Text::Fixed(text))) => write!(key, "{text}"),
@@ -208,6 +220,10 @@ mod tests {
         LogMetric { name: name.into(), by: vec!["http.request.method".into(), "route".into()], ..LogMetric::default() }
     }
 
+    fn one(config: &LogMetric) -> Derived {
+        Derived::new(config, |name| (name == "method").then_some("http.request.method")).unwrap()
+    }
+
     fn line(derived: &Derived, method: &'static str, route: &str, latency: Value) {
         let mut record = Record::default();
         record.put(Text::Fixed("http.request.method"), Value::Text(Text::Fixed(method)));
@@ -236,7 +252,7 @@ mod tests {
             buckets: vec![10.0, 100.0],
             ..config("d")
         };
-        let derived = Derived::new(&[config]);
+        let derived = one(&config);
         line(&derived, "GET", "/a", Value::Int(10));
         line(&derived, "GET", "/a", Value::Double(10.5));
         line(&derived, "GET", "/a", Value::Int(5000));
@@ -253,27 +269,23 @@ mod tests {
     #[test]
     fn counts_and_sums_add_up_and_gauges_keep_the_newest() {
         let of = |name: &str| LogMetric { by: Vec::new(), ..config(name) };
-        let derived = Derived::new(&[
-            LogMetric { count: Some("latency_ms".into()), ..of("c") },
-            LogMetric { sum: Some("latency_ms".into()), ..of("s") },
-            LogMetric { gauge: Some("latency_ms".into()), ..of("g") },
-        ]);
-        for number in [3, 4, -2] {
-            line(&derived, "GET", "/", Value::Int(number));
+        let cases = [
+            (LogMetric { count: Some("latency_ms".into()), ..of("c") }, Number::Int(3)),
+            (LogMetric { sum: Some("latency_ms".into()), ..of("s") }, Number::Double(7.0)),
+            (LogMetric { gauge: Some("latency_ms".into()), ..of("g") }, Number::Double(-2.0)),
+        ];
+        for (config, expected) in cases {
+            let derived = one(&config);
+            for number in [3, 4, -2] {
+                line(&derived, "GET", "/", Value::Int(number));
+            }
+            assert_eq!(points(&derived), [(vec![], Point::Number(expected))], "{}", config.name);
         }
-        let points: Vec<_> = points(&derived).into_iter().map(|(_, point)| point).collect();
-        let number = Number::Double;
-        assert_eq!(points.len(), 3);
-        assert!(points.contains(&Point::Number(Number::Int(3))), "{points:?}");
-        assert!(
-            points.contains(&Point::Number(number(7.0))) && points.contains(&Point::Number(number(-2.0))),
-            "{points:?}"
-        );
     }
 
     #[test]
     fn label_values_without_end_are_counted_under_other() {
-        let derived = Derived::new(&[LogMetric { count: Some("latency_ms".into()), ..config("c") }]);
+        let derived = one(&LogMetric { count: Some("latency_ms".into()), ..config("c") });
         for number in 0..MAX_SERIES + 50 {
             line(&derived, "GET", &format!("/{number}"), Value::Int(1));
         }
@@ -284,11 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_found_by_the_name_in_the_line_and_by_the_one_it_was_given() {
+        let by = vec!["method".into()];
+        let derived = one(&LogMetric { count: Some("latency_ms".into()), by, ..config("c") });
+        line(&derived, "GET", "/", Value::Int(1));
+        assert_eq!(points(&derived)[0].0, ["GET"]);
+    }
+
+    #[test]
     fn a_reload_keeps_what_is_measured_as_before() {
         let config = LogMetric { count: Some("latency_ms".into()), ..config("c") };
-        let old = Derived::new(std::slice::from_ref(&config));
+        let old = one(&config);
         line(&old, "GET", "/", Value::Int(1));
-        let new = Derived::new(&[config]);
+        let new = one(&config);
         new.inherit(&old);
         line(&new, "GET", "/", Value::Int(1));
         assert_eq!(points(&new)[0].1, Point::Number(Number::Int(2)));

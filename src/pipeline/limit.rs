@@ -9,6 +9,8 @@ use crate::signal::resource::Resource;
 
 /// Attributes of one record.
 pub const MAX_ATTRIBUTES: usize = 100;
+/// Of these, so many of the last ones stay.
+const LAST_KEPT: usize = 10;
 /// Bytes of an attribute's name.
 pub const MAX_NAME: usize = 256;
 /// Bytes of all names and values of one record.
@@ -28,7 +30,9 @@ pub fn apply(record: &mut Record, line: &str, resource: &Resource) -> Cut {
     let mut cut = Cut::default();
     if record.attributes.len() > MAX_ATTRIBUTES {
         cut.dropped = (record.attributes.len() - MAX_ATTRIBUTES) as u64;
-        record.attributes.truncate(MAX_ATTRIBUTES);
+        // What the reader added stands last: the file's path and its marks.
+        let end = record.attributes.len() - LAST_KEPT;
+        record.attributes.drain(MAX_ATTRIBUTES - LAST_KEPT..end);
     }
     let mut room = MAX_BYTES;
     for index in 0..record.attributes.len() {

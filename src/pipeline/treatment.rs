@@ -15,7 +15,7 @@ use crate::status::Board;
 pub struct Treatment {
     resource: Arc<Resource>,
     redaction: Arc<Redaction>,
-    derived: Option<Arc<Derived>>,
+    derived: Arc<[Arc<Derived>]>,
     attributes: Arc<[(String, String)]>,
     board: Board,
 }
@@ -25,21 +25,17 @@ impl Treatment {
     pub fn new(
         resource: Arc<Resource>,
         redaction: Redaction,
-        derived: Option<Arc<Derived>>,
+        derived: Vec<Arc<Derived>>,
         attributes: Vec<(String, String)>,
         board: Board,
     ) -> Self {
-        Self { resource, redaction: Arc::new(redaction), derived, attributes: attributes.into(), board }
+        let (derived, attributes) = (derived.into(), attributes.into());
+        Self { resource, redaction: Arc::new(redaction), derived, attributes, board }
     }
 
     /// Who its records come from.
     pub fn resource(&self) -> &Arc<Resource> {
         &self.resource
-    }
-
-    /// The metrics that its records feed.
-    pub fn derived(&self) -> Option<&Arc<Derived>> {
-        self.derived.as_ref()
     }
 
     /// Writes `record`, which happened at `nanos` (Unix), into `batch`.
@@ -53,9 +49,7 @@ impl Treatment {
         if cut != limit::Cut::default() {
             self.count(cut, record, line);
         }
-        if let Some(derived) = &self.derived {
-            derived.observe(record, line);
-        }
+        self.derived.iter().for_each(|derived| derived.observe(record, line));
         batch.push(&self.resource, nanos, record, line);
     }
 

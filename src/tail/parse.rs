@@ -57,6 +57,11 @@ impl Format {
     }
 }
 
+/// The name of OpenTelemetry's conventions that a field called `name` gets, where it gets one: a config may name either.
+pub fn convention(name: &str) -> Option<&'static str> {
+    names::convention(name)
+}
+
 /// The format of a file as it is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Choice {

@@ -8,6 +8,7 @@
 mod table;
 
 use self::table::TABLE;
+pub(super) use self::table::convention;
 use super::request::{self, Target};
 use super::severity;
 use super::time::{self, Clock};

@@ -152,3 +152,15 @@ pub(super) static TABLE: [(&str, Meaning); 141] = [
     ("http.response.status_code", Known(Status)),
     ("http.request.header.referer", Known(Referer)),
 ];
+
+/// The name that a field called `name` gets, where it gets another one.
+pub(in crate::tail::parse) fn convention(name: &str) -> Option<&'static str> {
+    let (_, meaning) = TABLE.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    let given = match meaning {
+        Meaning::Known(known) | Beside(known) => known.name(),
+        Target | TargetBeside => Path.name(),
+        Exception => ErrorMessage.name(),
+        _ => return None,
+    };
+    (given != name).then_some(given)
+}
