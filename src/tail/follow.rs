@@ -449,8 +449,12 @@ fn emit(
     (record, batch, sink): (&mut Record, &mut LogBatch, &mut dyn Sink),
 ) {
     let parser = stream.parser.get_or_insert_with(|| Box::new(Parser::new(group.format)));
+    let decided = parser.decided();
     if !parser.parse(line, record) {
         group.source.unparsed.add(1);
+    }
+    if let (None, Some(format)) = (decided, parser.decided()) {
+        group.tell_format(&stream.label, format);
     }
     let path = record.keep(&stream.label);
     record.put(Text::Fixed("log.file.path"), Value::Text(path));

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -36,6 +37,9 @@ const UNSEEN_KEPT: u64 = 7 * 24 * 3600;
 /// Contents that are remembered at most.
 const MAX_PASTS: usize = 200_000;
 
+/// Files of a group whose format is told.
+const MAX_TOLD: u32 = 20;
+
 /// One entry of the settings, ready.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -44,6 +48,8 @@ pub(crate) struct Group {
     pub(crate) rules: Rules,
     pub(crate) partial_after: Option<u64>,
     pub(crate) format: parse::Choice,
+    /// Files whose format was told.
+    told: AtomicU32,
     pub(crate) source: Arc<Source>,
     start: Start,
     /// Its first start is over.
@@ -124,10 +130,18 @@ impl Group {
             rules: Rules { max_line: settings.max_line, multiline },
             partial_after: settings.partial_after,
             format: settings.format,
+            told: AtomicU32::new(0),
             source,
             start: settings.start,
             started: false,
         })
+    }
+
+    /// Says what `auto` decided; of thousands of files only the first ones are told.
+    pub(crate) fn tell_format(&self, label: &str, format: parse::Format) {
+        if self.told.fetch_add(1, Relaxed) < MAX_TOLD {
+            tracing::info!("{label}: lines are read as {}", format.name());
+        }
     }
 }
 
