@@ -13,6 +13,7 @@ pub const METRICS: &[Desc] = &[
     LINES,
     LINE_BYTES,
     BEHIND,
+    PINNED,
     UNPARSED,
     INVALID_UTF8,
     CUT,
@@ -37,6 +38,11 @@ const LINES: Desc = Desc::counter("plimsoll.source.lines", "{line}", "Log lines 
 const LINE_BYTES: Desc = Desc::counter("plimsoll.source.io", "By", "Bytes of log lines taken from a source.");
 const BEHIND: Desc =
     Desc::gauge("plimsoll.source.behind", "By", "Bytes that lie in a source's files and are not taken yet.");
+const PINNED: Desc = Desc::gauge(
+    "plimsoll.source.pinned",
+    "By",
+    "Bytes of deleted files that are kept on disk until they are read to their end.",
+);
 const UNPARSED: Desc = Desc::counter(
     "plimsoll.source.unparsed",
     "{line}",
@@ -95,6 +101,7 @@ impl Own {
                 (&LINES, &source.lines),
                 (&LINE_BYTES, &source.bytes),
                 (&BEHIND, &source.behind),
+                (&PINNED, &source.pinned),
                 (&UNPARSED, &source.unparsed),
                 (&INVALID_UTF8, &source.invalid_utf8),
                 (&CUT, &source.cut),

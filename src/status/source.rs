@@ -21,6 +21,8 @@ pub struct Source {
     pub interval: Cell,
     /// Bytes that lie in the files and are not taken yet.
     pub behind: Cell,
+    /// Bytes of deleted files that are kept on disk because they are open until they are read to their end.
+    pub pinned: Cell,
     /// Lines that did not parse in their format and went out as text.
     pub unparsed: Cell,
     /// Lines with invalid UTF-8, replaced.

@@ -426,12 +426,15 @@ impl Tailer {
     }
 
     fn show(&self) {
-        let mut behind = vec![0; self.table.groups.len()];
+        let mut bytes = vec![(0, 0); self.table.groups.len()];
         for stream in self.table.streams.values() {
-            behind[stream.group] += if stream.has_news() { stream.unread() } else { 0 };
+            let (behind, pinned) = &mut bytes[stream.group];
+            *behind += if stream.has_news() { stream.unread() } else { 0 };
+            *pinned += if stream.deleted && stream.file.is_some() { stream.size } else { 0 };
         }
-        for (group, behind) in self.table.groups.iter().zip(behind) {
+        for (group, (behind, pinned)) in self.table.groups.iter().zip(bytes) {
             group.source.behind.set(behind);
+            group.source.pinned.set(pinned);
         }
     }
 }

@@ -9,6 +9,9 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
     MetricsService, MetricsServiceServer,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
@@ -115,4 +118,39 @@ fn logs_and_metrics_reach_a_grpc_receiver_once_in_each_codec_also_after_it_was_u
         assert!(seen.is_none_or(|seen| codecs.iter().all(|codec| codec == seen)), "{codec}: {codecs:?}");
         server.abort();
     }
+}
+
+/// Names of the spans that the agent sent of itself.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<String>>>);
+
+#[tonic::async_trait]
+impl TraceService for Spans {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        for spans in request.into_inner().resource_spans {
+            let named = |kv: &KeyValue| kv.key == "service.name" && format!("{:?}", kv.value).contains("plimsoll");
+            assert!(spans.resource.unwrap().attributes.iter().any(named), "whose spans are they?");
+            let all = spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            self.0.lock().unwrap().extend(all.map(|span| span.name));
+        }
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[test]
+fn the_agents_own_spans_reach_a_receiver_when_self_names_one() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (port, spans) = (free_port(), Spans::default());
+    let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(spans.clone()));
+    runtime.spawn(server.serve((Ipv4Addr::LOCALHOST, port).into()));
+    let site = Site::new();
+    site.config(&format!("logs: off\nself: {{ otlp_grpc: {{ endpoint: \"http://127.0.0.1:{port}\" }} }}\n"));
+    let _agent = site.start();
+    wait_for("a span of a round", SOON, || {
+        let found = spans.0.lock().unwrap();
+        if found.iter().any(|name| name == "collect") { Ok(()) } else { Err(format!("{found:?}")) }
+    });
 }

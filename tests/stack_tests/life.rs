@@ -1,6 +1,7 @@
 //! Start, reload and end of the agent as a program.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -123,4 +124,32 @@ fn without_a_config_the_agent_says_what_it_found_and_what_comes_next_and_ends_wh
     assert!(harness::get(1876, "/-/healthy", &[]).is_ok());
     assert_eq!(agent.terminate(Duration::from_secs(20)).code(), Some(0), "{}", agent.log());
     assert!(site.status().is_err(), "nobody answers any more");
+}
+
+#[test]
+fn systemd_is_told_of_start_reload_and_end_and_the_watchdog_is_fed() {
+    let site = Site::new();
+    site.config("host: off\nlogs: off\n");
+    let path = site.path("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let hears = |words: &str| {
+        let mut message = [0; 1024];
+        loop {
+            let length = socket.recv(&mut message).unwrap_or_else(|error| panic!("no {words}: {error}"));
+            if String::from_utf8_lossy(&message[..length]).contains(words) {
+                return;
+            }
+        }
+    };
+    let mut agent = site.start_with(&[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "900000")]);
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    agent.signal(Signal::HUP);
+    hears("RELOADING=1");
+    hears("READY=1");
+    agent.signal(Signal::TERM);
+    hears("STOPPING=1");
+    assert!(agent.terminate(SOON).success());
 }

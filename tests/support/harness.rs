@@ -217,7 +217,13 @@ impl Site {
 
     /// Starts the agent and waits until it answers.
     pub(crate) fn start(&self) -> Process {
+        self.start_with(&[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn start_with(&self, variables: &[(&str, &str)]) -> Process {
         let mut command = self.command(&["run"]);
+        command.envs(variables.iter().copied());
         command.arg("--config").arg(self.path("plimsoll.yaml"));
         let mut agent = Process::start(&mut command, &self.path("agent.log"));
         self.answers(&mut agent);
@@ -231,9 +237,8 @@ impl Site {
         let _none = fs::remove_file(&log).is_err();
         let mut agent = Process::start(&mut self.command(&["run"]), &log);
         wait_for("an agent that answers or ends", Duration::from_secs(20), || match agent.child.try_wait().unwrap() {
-            Some(_) if agent.log().contains(":1876") => Ok(false),
             Some(status) => panic!("ended with {status}: {}", agent.log()),
-            None => self.status().map(|_| true),
+            None => self.status().map(|(_, report)| !report["notes"].to_string().contains(":1876")),
         })
         .then_some(agent)
         .ok_or_else(|| "port 1876 is taken".into())
