@@ -60,6 +60,7 @@ fn down(folder: &Path, seconds: u64, rate: u64) {
         let next = began + Duration::from_millis(tick * 100);
         thread::sleep(next.saturating_duration_since(Instant::now()));
         if tick % 100 == 0 {
+            alive(&mut agent);
             let usage = Usage::of(agent.id());
             let (at, mib) = (began.elapsed().as_secs_f64(), usage.bytes as f64 / f64::from(1 << 20));
             println!(
@@ -91,6 +92,7 @@ fn catch_up(agent: &mut Child, address: SocketAddr) {
     // The wait between two tries may have grown to a minute.
     while latest.elapsed() < Duration::from_secs(if before == 0 { 90 } else { 10 }) {
         thread::sleep(Duration::from_millis(100));
+        alive(agent);
         let now = took.load(SeqCst);
         if now != before {
             (before, latest) = (now, Instant::now());
@@ -177,6 +179,12 @@ fn start(folder: &Path, host: &str, sink: Option<SocketAddr>) -> Child {
         .stderr(said)
         .spawn()
         .expect("the agent")
+}
+
+fn alive(agent: &mut Child) {
+    if let Some(status) = agent.try_wait().expect("a child") {
+        panic!("the agent ended by itself: {status}");
+    }
 }
 
 fn end(agent: &mut Child) {

@@ -27,6 +27,24 @@ pub struct Cut {
 
 /// Brings `record` within the bounds. Within them it allocates nothing.
 pub fn apply(record: &mut Record, line: &str, resource: &Resource) -> Cut {
+    if is_within(record, resource) { Cut::default() } else { cut_down(record, line, resource) }
+}
+
+/// True when there is surely nothing to do, which a look at the lengths tells for nearly all records.
+fn is_within(record: &Record, resource: &Resource) -> bool {
+    let bit = |len: usize| 1_u64 << len.min(63);
+    let own = resource.attributes().iter().fold(0, |bits, (name, _)| bits | bit(name.len()));
+    let (mut bytes, mut longest, mut names) = (0, 0, 0);
+    for (name, value) in &record.attributes {
+        let len = name.len();
+        bytes += len + if let Value::Text(text) = value { text.len() } else { 8 };
+        longest = longest.max(len);
+        names |= if matches!(name, Text::Fixed(_)) { 0 } else { bit(len) };
+    }
+    record.attributes.len() <= MAX_ATTRIBUTES && bytes <= MAX_BYTES && longest <= MAX_NAME && names & own == 0
+}
+
+fn cut_down(record: &mut Record, line: &str, resource: &Resource) -> Cut {
     let mut cut = Cut::default();
     if record.attributes.len() > MAX_ATTRIBUTES {
         cut.dropped = (record.attributes.len() - MAX_ATTRIBUTES) as u64;

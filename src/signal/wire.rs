@@ -19,7 +19,8 @@ pub fn varint(out: &mut Vec<u8>, mut value: u64) {
 /// Bytes that a varint takes.
 #[inline]
 pub fn varint_len(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+    // ceil(bits / 7) for 1 to 64 bits, without a division.
+    (70 - (value | 1).leading_zeros() as usize) * 37 >> 8
 }
 
 /// Appends a length-delimited field (string, bytes, message). `tag` is the whole tag byte, `field << 3 | 2`.
@@ -102,12 +103,31 @@ pub fn any(out: &mut Vec<u8>, tag: u8, value: Any<'_>) {
 /// Appends a `KeyValue` field with its tag.
 #[inline]
 pub fn key_value(out: &mut Vec<u8>, tag: u8, key: &str, value: Any<'_>) {
+    if let Any::Str(text) = value
+        && key.len() + text.len() <= SHORT
+    {
+        return short_text(out, tag, key, text);
+    }
     let inner = any_len(value);
     let len = 1 + varint_len(key.len() as u64) + key.len() + 1 + varint_len(inner as u64) + inner;
     out.push(tag);
     varint(out, len as u64);
     bytes(out, 0x0a, key.as_bytes());
     any(out, 0x12, value);
+}
+
+/// Bytes of a key and its text up to which each length in a `KeyValue` is a varint of one byte.
+const SHORT: usize = 127 - 6;
+
+/// Appends a `KeyValue` with a string, as most attributes are, all of whose lengths take one byte.
+#[inline]
+fn short_text(out: &mut Vec<u8>, tag: u8, key: &str, text: &str) {
+    let (key_len, text_len) = (key.len() as u8, text.len() as u8);
+    out.reserve(key.len() + text.len() + 8);
+    out.extend_from_slice(&[tag, key_len + text_len + 6, 0x0a, key_len]);
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(&[0x12, text_len + 2, 0x0a, text_len]);
+    out.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -134,6 +154,17 @@ mod tests {
             let decoded = KeyValue::decode_length_delimited(&out[1..]).unwrap();
             assert_eq!(decoded.key, "a.key");
             assert_eq!(decoded.value, Some(AnyValue { value: Some(expected) }));
+        }
+    }
+
+    #[test]
+    fn a_text_of_any_length_decodes_as_what_was_written() {
+        for len in [0, 1, 60, SHORT - 6, SHORT - 5, SHORT - 4, 126, 127, 128, 300, 20_000] {
+            let text = "t".repeat(len);
+            let mut out = Vec::new();
+            key_value(&mut out, 0x32, "a.key", Any::Str(&text));
+            let decoded = KeyValue::decode_length_delimited(&out[1..]).unwrap();
+            assert_eq!(decoded.value, Some(AnyValue { value: Some(Value::StringValue(text)) }), "{len}");
         }
     }
 
