@@ -28,6 +28,7 @@ use crate::web;
 
 mod find;
 mod greet;
+mod mounts;
 mod plan;
 mod running;
 mod service;

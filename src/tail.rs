@@ -65,6 +65,8 @@ pub enum Refused {
 pub struct Settings {
     /// One for each entry of `logs.files`. A file that two match belongs to the first.
     pub groups: Vec<GroupSettings>,
+    /// Globs that another reader follows at the same time: their positions are its own business.
+    pub others: Vec<String>,
     /// Paths that are never read: the agent's own state and log.
     pub own: Vec<PathBuf>,
     /// Bytes of deleted files that are kept open to be read to their end; beyond, the oldest is dropped and counted.
@@ -77,7 +79,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { groups: Vec::new(), own: Vec::new(), max_pinned: 1 << 30, max_open: 512, max_ratio: 200 }
+        Self {
+            groups: Vec::new(),
+            others: Vec::new(),
+            own: Vec::new(),
+            max_pinned: 1 << 30,
+            max_open: 512,
+            max_ratio: 200,
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! What a config comes to: every part built and checked, nothing started.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use super::{Base, find};
+use super::{Base, find, mounts};
 use crate::base::clock::SECOND;
 use crate::collect::derived::FromLogs;
 use crate::collect::host::{self, Host};
@@ -55,6 +55,31 @@ pub(super) struct Tail {
     pub(super) settings: tail::Settings,
     pub(super) treatments: Vec<Treatment>,
     found: usize,
+}
+
+impl Tail {
+    /// One reader for this box's own disks, and one for each mount on the network, which may hang by itself.
+    pub(super) fn apart(self, mountinfo: &str) -> Vec<Self> {
+        let all: Vec<String> = self.settings.groups.iter().map(|group| group.path.clone()).collect();
+        let mut parts: BTreeMap<Option<PathBuf>, Self> = BTreeMap::new();
+        for (group, treatment) in self.settings.groups.into_iter().zip(self.treatments) {
+            let mount = mounts::on_network(mountinfo, &group.path);
+            let own = self.settings.own.clone();
+            let part = parts.entry(mount).or_insert_with(|| Self {
+                settings: tail::Settings { own, ..tail::Settings::default() },
+                treatments: Vec::new(),
+                found: 0,
+            });
+            part.settings.groups.push(group);
+            part.treatments.push(treatment);
+        }
+        let mut parts: Vec<Self> = parts.into_values().collect();
+        for part in &mut parts {
+            let ours = |path: &String| part.settings.groups.iter().any(|group| group.path == *path);
+            part.settings.others = all.iter().filter(|path| !ours(path)).cloned().collect();
+        }
+        parts
+    }
 }
 
 impl Plan {
@@ -293,4 +318,31 @@ fn group(file: &File) -> anyhow::Result<GroupSettings> {
         format: file.format,
         ..GroupSettings::new(&file.path)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Board;
+
+    #[test]
+    fn files_on_the_network_get_readers_of_their_own_that_leave_each_others_positions_alone() {
+        let mountinfo = "21 1 254:0 / / rw - ext4 /dev/vda rw\n40 21 0:45 / /mnt/nfs rw - nfs4 box:/ rw\n";
+        let paths = ["/var/log/a.log", "/mnt/nfs/*.log", "/srv/b.log", "/mnt/nfs/deep/c.log"];
+        let resource = Arc::new(Resource::new("shop", "box", &[]));
+        let treatment = Treatment::new(resource, Redaction::default(), Vec::new(), Vec::new(), Board::new());
+        let settings = tail::Settings {
+            groups: paths.map(GroupSettings::new).into(),
+            own: vec!["/state".into()],
+            ..tail::Settings::default()
+        };
+        let parts = Tail { settings, treatments: vec![treatment; 4], found: 0 }.apart(mountinfo);
+        let paths = |part: &Tail| part.settings.groups.iter().map(|group| group.path.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            parts.iter().map(paths).collect::<Vec<_>>(),
+            [["/var/log/a.log", "/srv/b.log"], ["/mnt/nfs/*.log", "/mnt/nfs/deep/c.log"]]
+        );
+        assert_eq!(parts[0].settings.others, ["/mnt/nfs/*.log", "/mnt/nfs/deep/c.log"]);
+        assert!(parts.iter().all(|part| part.treatments.len() == 2 && part.settings.own == [PathBuf::from("/state")]));
+    }
 }

@@ -46,10 +46,11 @@ impl Running {
         }
         forget(&plan, base);
         running.send(&plan, base)?;
-        if let Some(plan) = plan.tail {
-            let intake = Intake::new(base.pipeline.clone(), plan.treatments);
+        let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for part in plan.tail.into_iter().flat_map(|tail| tail.apart(&mountinfo)) {
+            let intake = Intake::new(base.pipeline.clone(), part.treatments);
             let positions = base.pipeline.log_positions();
-            let started = tail::start(plan.settings, &positions, intake, base.board.clone(), running.sources.clone());
+            let started = tail::start(part.settings, &positions, intake, base.board.clone(), running.sources.clone());
             running.threads.push(started.context("logs.files")?);
         }
         if let Some((settings, treatment)) = plan.journal {

@@ -3,6 +3,8 @@
 //! The key is a number that is drawn once, not the inode or the path, which both come to name other content. A
 //! truncated file is a new generation with a key of its own; the old one stays for a copy that may hold the rest.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::signal::frame::Position;
 
 use super::identity::{Head, Mark, Node, OLDER, Print};
@@ -94,6 +96,16 @@ pub(crate) fn forget(id: u64) -> Position {
 /// Says that the glob has had its first start.
 pub(crate) fn started(glob: u64) -> Position {
     Position { key: key(GLOB, glob), value: Box::from([VERSION]) }
+}
+
+/// True for the position of a file, or of a glob, that another reader follows by one of the globs `others`.
+pub(super) fn is_of(position: &Position, others: &[String]) -> bool {
+    let group = match decode(position) {
+        Some(Known::Place(place)) => place.group,
+        Some(Known::Glob(hash)) => hash,
+        None => return false,
+    };
+    others.iter().any(|glob| xxh3_64(glob.as_bytes()) == group)
 }
 
 /// Reads a position; `None` for one of another source, a forgotten or a broken one.

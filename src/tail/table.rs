@@ -152,7 +152,8 @@ impl Table {
             groups.push(Group::new(index, group, board)?);
         }
         let mut pasts = HashMap::new();
-        for known in positions.iter().filter_map(position::decode) {
+        let ours = positions.iter().filter(|position| !position::is_of(position, &settings.others));
+        for known in ours.filter_map(position::decode) {
             match known {
                 Known::Glob(hash) => {
                     for group in groups.iter_mut().filter(|group| group.glob.hash == hash) {

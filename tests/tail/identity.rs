@@ -111,6 +111,30 @@ fn entries_of_files_that_are_gone_or_of_another_glob_harm_nobody_and_stay() {
 }
 
 #[test]
+fn positions_of_files_that_another_reader_follows_are_left_to_it() {
+    let mut rig = Rig::new(&["a/*.log", "b/*.log"]);
+    fs::create_dir(rig.path("a")).unwrap();
+    fs::create_dir(rig.path("b")).unwrap();
+    rig.append("a/x.log", text("a", 0..100));
+    rig.append("b/x.log", text("b", 0..100));
+    rig.append("b/x.log", "an unfinished line");
+    rig.settle();
+    rig.crash();
+    let glob = rig.settings.groups.pop().unwrap();
+    rig.settings.others = vec![glob.path.clone()];
+    let before = rig.kept().positions.clone();
+    rig.start();
+    rig.append("a/x.log", text("a", 100..110));
+    rig.settle();
+    rig.pass(3600);
+    let kept = rig.kept();
+    let same = before.iter().filter(|(key, value)| kept.positions.get(*key) == Some(*value)).count();
+    drop(kept);
+    assert_eq!(same, 3, "both globs, and the file of the other reader");
+    assert_eq!(rig.board.losses(), []);
+}
+
+#[test]
 fn another_device_number_after_a_remount_is_no_reason_to_read_again() {
     let mut rig = Rig::new(&["*.log"]);
     rig.append("app.log", text("a", 0..100));
