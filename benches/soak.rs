@@ -10,6 +10,12 @@
 //! the time and memory of the catching up are printed. `idle`: CPU time of the agent beside quiet files, with the
 //! host's metrics every 15 s.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench ends at the first fault and prints what it measures"
+)]
+
 #[path = "agent/usage.rs"]
 mod usage;
 

@@ -5,6 +5,8 @@
 //! the books are compared. `PLIMSOLL_LEDGER_KILLS` raises the number of kills, `PLIMSOLL_LEDGER_SEED` sets the
 //! chances (what the scheduler does to them it does not), `PLIMSOLL_LEDGER_DOWN` the seconds without a sink.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first fault")]
+
 #[path = "ledger/agent.rs"]
 mod agent;
 #[path = "ledger/dice.rs"]

@@ -87,13 +87,13 @@ fn write(case: Case, number: u64, out: &mut String) {
     let dice = mix(number);
     let pick = |list: &[&'static str], shift: u32| list[(dice >> shift) as usize % list.len()];
     let (method, path) = (pick(METHODS, 3), pick(PATHS, 9));
-    let status = if dice % 50 == 0 { 502 } else { 200 };
+    let status = if dice.is_multiple_of(50) { 502 } else { 200 };
     let (second, milli) = (number / 2000 % 60, number / 2 % 1000);
     let minute = number / 120_000 % 60;
     match case {
-        Case::Text => write!(
+        Case::Text => writeln!(
             out,
-            "2026-03-01 12:{minute:02}:{second:02},{milli:03} INFO  [worker-{}] c.s.o.OrderService - {} order {} for customer {} in {} ms (cart {:016x})\n",
+            "2026-03-01 12:{minute:02}:{second:02},{milli:03} INFO  [worker-{}] c.s.o.OrderService - {} order {} for customer {} in {} ms (cart {:016x})",
             dice % 16,
             pick(MESSAGES, 17),
             dice % 1_000_000,
@@ -125,9 +125,9 @@ fn write(case: Case, number: u64, out: &mut String) {
                 out.write_str("\"}\n")
             })
         }
-        Case::Nginx => write!(
+        Case::Nginx => writeln!(
             out,
-            "10.{}.{}.{} - - [01/Mar/2026:12:{minute:02}:{second:02} +0000] \"{method} {path}?page={} HTTP/1.1\" {status} {} \"https://shop.example/cart\" \"{}\"\n",
+            "10.{}.{}.{} - - [01/Mar/2026:12:{minute:02}:{second:02} +0000] \"{method} {path}?page={} HTTP/1.1\" {status} {} \"https://shop.example/cart\" \"{}\"",
             dice % 4,
             (dice >> 8) % 256,
             (dice >> 16) % 256,

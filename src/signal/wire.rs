@@ -20,7 +20,7 @@ pub fn varint(out: &mut Vec<u8>, mut value: u64) {
 #[inline]
 pub fn varint_len(value: u64) -> usize {
     // ceil(bits / 7) for 1 to 64 bits, without a division.
-    (70 - (value | 1).leading_zeros() as usize) * 37 >> 8
+    ((70 - (value | 1).leading_zeros() as usize) * 37) >> 8
 }
 
 /// Appends a length-delimited field (string, bytes, message). `tag` is the whole tag byte, `field << 3 | 2`.

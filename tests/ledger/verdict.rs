@@ -76,7 +76,7 @@ pub(crate) fn compare(what: &str, written: &[(u8, u32)], stamps: &[Stamp], malfo
     }
     verdict.lost = lost.len();
     let written: HashMap<u8, u32> = written.iter().copied().collect();
-    verdict.unknown = seen.keys().filter(|(writer, number)| !written.get(writer).is_some_and(|n| n >= number)).count();
+    verdict.unknown = seen.keys().filter(|(writer, number)| written.get(writer).is_none_or(|n| n < number)).count();
     for (kind, stamps) in [("lost", lost), ("twice", twice)] {
         if let (Some(first), Some(last)) = (stamps.first(), stamps.last()) {
             eprintln!("{what}: {} lines {kind}, from {first:?} to {last:?}", stamps.len());
