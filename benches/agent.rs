@@ -8,11 +8,10 @@
 //! when nothing has come for [`QUIET`]; the sink throws away what it got, and what it kept of OTLP is decoded and
 //! counted after the run. `benches/run` brings the other agents. MB is 10^6 bytes of the file.
 
-#![allow(
-    clippy::unwrap_used,
+#![expect(
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a measurement that cannot go on says so and ends"
+    reason = "a bench ends at the first fault and prints what it measures"
 )]
 
 #[path = "agent/data.rs"]

@@ -10,11 +10,10 @@
 //! the time and memory of the catching up are printed. `idle`: CPU time of the agent beside quiet files, with the
 //! host's metrics every 15 s.
 
-#![allow(
-    clippy::unwrap_used,
+#![expect(
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a measurement that cannot go on says so and ends"
+    reason = "a bench ends at the first fault and prints what it measures"
 )]
 
 #[path = "agent/usage.rs"]

@@ -5,7 +5,7 @@
 //! the books are compared. `PLIMSOLL_LEDGER_KILLS` raises the number of kills, `PLIMSOLL_LEDGER_SEED` sets the
 //! chances (what the scheduler does to them it does not), `PLIMSOLL_LEDGER_DOWN` the seconds without a sink.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first fault")]
 
 #[path = "ledger/agent.rs"]
 mod agent;
