@@ -26,6 +26,7 @@ use crate::status::report::{Identity, Reporter};
 use crate::store::latest::Latest;
 use crate::web;
 
+mod budget;
 mod find;
 mod greet;
 mod mounts;
@@ -80,6 +81,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     greet::print(&base, &config, &plan)?;
     let mut current = config;
     let mut running = Running::start(plan, &base, None)?;
+    let budget = tokio::spawn(budget::watch(base.board.clone(), current.memory, base.stop.clone()));
     let watchdog = service::ready(base.board.clone(), base.stop.clone());
     loop {
         tokio::select! {
@@ -104,6 +106,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     base.stop.set();
     faces.end().await;
     watchdog.abort();
+    budget.abort();
     Ok(ExitCode::SUCCESS)
 }
 

@@ -54,7 +54,8 @@ pub struct Config {
     pub store: Switch<store::config::Config>,
     /// What is kept until it is delivered.
     pub spool: spool::config::Config,
-    /// Memory that the agent may take; parts do less, visibly, to stay inside. Default 40 MiB. From 20 MiB to 4 GiB.
+    /// Resident memory that the agent should stay within; `plimsoll status` says when it does not. Default 40 MiB. From
+    /// 20 MiB to 4 GiB.
     pub memory: Size,
     /// Where others on this box reach the agent.
     pub listen: Switch<web::config::Config>,

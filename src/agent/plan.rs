@@ -177,7 +177,7 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn resource(&self, service: &str, more: &[(&'static str, String)]) -> Arc<Resource> {
+    fn resource(&self, service: &str, more: &[(&str, String)]) -> Arc<Resource> {
         let host = self.base.host.as_str();
         let mut attributes = vec![("host.name", host)];
         if let Some(environment) = &self.config.environment {
@@ -291,9 +291,9 @@ impl Maker<'_> {
         let service = file.service.as_deref().or(self.config.service.as_deref()).unwrap_or(service);
         let redaction = Redaction::new(&file.redact).map_err(|error| anyhow!("{}: redact: {error}", file.path))?;
         let derived = file.metrics.iter().filter_map(|metric| self.of_logs(service, metric)).collect();
-        let attributes = file.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let resource = self.resource(service, &[]);
-        Ok(Treatment::new(resource, redaction, derived, attributes, self.base.board.clone()))
+        let attributes: Vec<_> = file.attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let resource = self.resource(service, &attributes);
+        Ok(Treatment::new(resource, redaction, derived, self.base.board.clone()))
     }
 }
 
@@ -330,7 +330,7 @@ mod tests {
         let mountinfo = "21 1 254:0 / / rw - ext4 /dev/vda rw\n40 21 0:45 / /mnt/nfs rw - nfs4 box:/ rw\n";
         let paths = ["/var/log/a.log", "/mnt/nfs/*.log", "/srv/b.log", "/mnt/nfs/deep/c.log"];
         let resource = Arc::new(Resource::new("shop", "box", &[]));
-        let treatment = Treatment::new(resource, Redaction::default(), Vec::new(), Vec::new(), Board::new());
+        let treatment = Treatment::new(resource, Redaction::default(), Vec::new(), Board::new());
         let settings = tail::Settings {
             groups: paths.map(GroupSettings::new).into(),
             own: vec!["/state".into()],

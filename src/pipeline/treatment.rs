@@ -16,21 +16,13 @@ pub struct Treatment {
     resource: Arc<Resource>,
     redaction: Arc<Redaction>,
     derived: Arc<[Arc<Derived>]>,
-    attributes: Arc<[(String, String)]>,
     board: Board,
 }
 
 impl Treatment {
-    /// Records go out under `resource`, each with the constant `attributes`.
-    pub fn new(
-        resource: Arc<Resource>,
-        redaction: Redaction,
-        derived: Vec<Arc<Derived>>,
-        attributes: Vec<(String, String)>,
-        board: Board,
-    ) -> Self {
-        let (derived, attributes) = (derived.into(), attributes.into());
-        Self { resource, redaction: Arc::new(redaction), derived, attributes, board }
+    /// Records go out under `resource`.
+    pub fn new(resource: Arc<Resource>, redaction: Redaction, derived: Vec<Arc<Derived>>, board: Board) -> Self {
+        Self { resource, redaction: Arc::new(redaction), derived: derived.into(), board }
     }
 
     /// Who its records come from.
@@ -40,10 +32,6 @@ impl Treatment {
 
     /// Writes `record`, which happened at `nanos` (Unix), into `batch`.
     pub fn emit(&self, record: &mut Record, line: &str, nanos: u64, batch: &mut LogBatch) {
-        for (name, value) in self.attributes.iter() {
-            let (name, value) = (record.keep(name), record.keep(value));
-            record.put(name, Value::Text(value));
-        }
         self.redaction.apply(record, line);
         let cut = limit::apply(record, line, &self.resource);
         if cut != limit::Cut::default() {
