@@ -4,6 +4,7 @@
 //! links no C library. Its export format is stable (<https://systemd.io/JOURNAL_EXPORT_FORMATS/>).
 
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -88,6 +89,8 @@ impl Journalctl {
     /// Starts it.
     pub(super) fn start(program: &Path, ask: Ask, place: &Place, directory: Option<&Path>) -> io::Result<Self> {
         let mut child = Command::new(program)
+            // A Ctrl-C at the terminal is for the agent, which ends its child itself.
+            .process_group(0)
             .args(arguments(ask, place, directory))
             .env_clear()
             .env("LC_ALL", "C")
