@@ -20,7 +20,7 @@ fn expected(numbers: std::ops::Range<u64>) -> Vec<String> {
 
 #[test]
 fn every_entry_is_read_once_with_its_level_its_unit_and_its_time() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let entries = (0..8u64).flat_map(|priority| {
         let fields = [("_SYSTEMD_UNIT", "shop.service"), ("PRIORITY", &priority.to_string()), ("_PID", "42")];
         entry('1', T0 + priority, &fields, b"hello")
@@ -39,7 +39,7 @@ fn every_entry_is_read_once_with_its_level_its_unit_and_its_time() {
 
 #[test]
 fn ten_thousand_entries_are_read_once_and_in_order_over_crashes_of_the_agent() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 10_000));
     let mut starts = 0;
     while bench.lines().len() < 10_000 {
@@ -53,7 +53,7 @@ fn ten_thousand_entries_are_read_once_and_in_order_over_crashes_of_the_agent() {
 
 #[test]
 fn after_a_restart_reading_goes_on_behind_the_recorded_entry() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 5));
     bench.read_until(|spool| spool.lines.len() == 5);
     bench.write("a", &numbered("shop.service", '1', 5, 3));
@@ -64,7 +64,7 @@ fn after_a_restart_reading_goes_on_behind_the_recorded_entry() {
 
 #[test]
 fn entries_that_come_while_it_follows_are_read() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 2));
     let mut journal = bench.journal();
     bench.step_until(&mut journal, |journal, spool| journal.is_following() && spool.lines.len() == 2);
@@ -75,7 +75,7 @@ fn entries_that_come_while_it_follows_are_read() {
 
 #[test]
 fn the_rest_of_the_old_boot_and_the_first_entry_of_the_new_one_are_read_and_the_last_one_is_not_repeated() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 3));
     bench.read_until(|spool| spool.lines.len() == 3);
     bench.write("a", &numbered("shop.service", '1', 3, 2));
@@ -92,7 +92,7 @@ fn the_rest_of_the_old_boot_and_the_first_entry_of_the_new_one_are_read_and_the_
 
 #[test]
 fn a_vacuumed_journal_goes_on_with_its_oldest_entry_and_the_gap_is_counted_once() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 3));
     bench.read_until(|spool| spool.lines.len() == 3);
     bench.write("a", &numbered("shop.service", '1', 3, 3));
@@ -108,7 +108,7 @@ fn a_vacuumed_journal_goes_on_with_its_oldest_entry_and_the_gap_is_counted_once(
 
 #[test]
 fn a_cursor_that_means_nothing_costs_a_counted_gap_and_reading_goes_on_at_its_time() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 5));
     bench.start_at(&Place { cursor: "nonsense".into(), realtime: T0 + 2_000, nanos: 0 });
     bench.read_until(|spool| spool.lines.len() >= 3);
@@ -118,7 +118,7 @@ fn a_cursor_that_means_nothing_costs_a_counted_gap_and_reading_goes_on_at_its_ti
 
 #[test]
 fn a_filter_with_rare_matches_records_what_it_has_looked_at() {
-    let Some(mut bench) = Bench::new() else { return };
+    let mut bench = Bench::new();
     bench.settings.units = vec!["shop-*.service".into()];
     let rare = entry('1', T0 + 10, &[("_SYSTEMD_UNIT", "shop-1.service")], b"rare");
     bench.write("a", &[rare, numbered("noise.service", '1', 1, 500)].concat());
@@ -133,7 +133,7 @@ fn a_filter_with_rare_matches_records_what_it_has_looked_at() {
 
 #[test]
 fn a_position_that_moves_without_a_match_is_written_once_a_minute() {
-    let Some(mut bench) = Bench::new() else { return };
+    let mut bench = Bench::new();
     bench.settings.units = vec!["shop-*.service".into()];
     bench.write("a", &numbered("noise.service", '1', 0, 10));
     let mut journal = bench.journal();
@@ -150,7 +150,7 @@ fn a_position_that_moves_without_a_match_is_written_once_a_minute() {
 
 #[test]
 fn a_child_that_is_killed_is_started_again_and_nothing_is_lost_or_repeated() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 3));
     let mut journal = bench.journal();
     bench.step_until(&mut journal, |journal, spool| journal.is_following() && spool.lines.len() == 3);
@@ -169,7 +169,7 @@ fn a_child_that_is_killed_is_started_again_and_nothing_is_lost_or_repeated() {
 
 #[test]
 fn a_full_spool_stops_the_reading_and_then_the_child_and_nothing_is_lost() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 9_000));
     bench.refuse(true);
     let mut journal = bench.journal();
@@ -189,7 +189,7 @@ fn a_full_spool_stops_the_reading_and_then_the_child_and_nothing_is_lost() {
 
 #[test]
 fn what_is_vacuumed_while_the_spool_is_full_is_counted() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 9_000));
     bench.refuse(true);
     let mut journal = bench.journal();
@@ -207,7 +207,7 @@ fn what_is_vacuumed_while_the_spool_is_full_is_counted() {
 
 #[test]
 fn binary_broken_huge_and_structured_messages_are_records() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let huge = vec![b'x'; 300 << 10];
     let json = br#"{"level":"error","msg":"no stock","sku":7}"#;
     let texts: [&[u8]; 5] = [b"two\nlines", b"bad \xff byte", &huge, b"plain", json];
@@ -227,7 +227,7 @@ fn binary_broken_huge_and_structured_messages_are_records() {
 
 #[test]
 fn equal_lines_at_equal_times_stay_apart_also_over_a_restart() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let same = |count: usize, pid: &str| {
         let one = entry('1', T0, &[("_SYSTEMD_UNIT", "a.service"), ("X_NUMBER", pid)], b"same");
         vec![one; count].concat()
@@ -242,7 +242,7 @@ fn equal_lines_at_equal_times_stay_apart_also_over_a_restart() {
 
 #[test]
 fn the_first_start_reads_what_is_written_from_then_on() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 3));
     bench.forget();
     let now = bench.now().unix / 1_000;
@@ -255,7 +255,7 @@ fn the_first_start_reads_what_is_written_from_then_on() {
 
 #[test]
 fn a_damaged_journal_file_does_not_stop_the_others() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 200));
     bench.write("b", &numbered("shop.service", '1', 200, 3));
     bench.damage("a");
@@ -269,7 +269,7 @@ fn a_damaged_journal_file_does_not_stop_the_others() {
 
 #[test]
 fn without_journalctl_there_is_a_fault_and_no_spinning() {
-    let Some(mut bench) = Bench::new() else { return };
+    let mut bench = Bench::new();
     bench.settings.program = Some("/nonexistent/journalctl".into());
     bench.settings.retry = (std::time::Duration::from_secs(3_600), std::time::Duration::from_secs(3_600));
     let mut journal = bench.journal();
@@ -281,7 +281,7 @@ fn without_journalctl_there_is_a_fault_and_no_spinning() {
 
 #[test]
 fn without_the_right_to_read_the_fault_names_the_group() {
-    let Some(mut bench) = Bench::new() else { return };
+    let mut bench = Bench::new();
     let words = "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1";
     bench.settings.program = Some(bench.script(words));
     let mut journal = bench.journal();
@@ -292,7 +292,7 @@ fn without_the_right_to_read_the_fault_names_the_group() {
 
 #[test]
 fn a_hostile_child_that_never_ends_an_entry_or_its_complaints_takes_no_memory_and_is_ended() {
-    let Some(mut bench) = Bench::new() else { return };
+    let mut bench = Bench::new();
     let words = "while :; do echo X=yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; echo complaint >&2; done";
     bench.settings.program = Some(bench.script(words));
     let mut journal = bench.journal();
@@ -308,7 +308,7 @@ fn a_hostile_child_that_never_ends_an_entry_or_its_complaints_takes_no_memory_an
 
 #[test]
 fn a_stop_ends_the_child_and_keeps_what_was_read() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &numbered("shop.service", '1', 0, 3));
     let mut journal = bench.journal();
     bench.step_until(&mut journal, |journal, _| journal.is_following());
@@ -323,7 +323,7 @@ fn a_stop_ends_the_child_and_keeps_what_was_read() {
 
 #[test]
 fn a_message_without_text_is_an_empty_line() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.write("a", &[message('1', T0, &[("PRIORITY", "3")], None), entry('1', T0 + 1, &[], b"next")].concat());
     bench.read_until(|spool| spool.lines.len() >= 2);
     let found: Vec<Line> = bench.lines();

@@ -105,12 +105,9 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// None, with a note, on a box without the programs.
-    pub(super) fn new() -> Option<Self> {
-        if !PathBuf::from(REMOTE).exists() || super::super::child::find().is_none() {
-            eprintln!("not run: needs journalctl and {REMOTE} (apt-get install systemd-journal-remote)");
-            return None;
-        }
+    pub(super) fn new() -> Self {
+        let there = PathBuf::from(REMOTE).exists() && super::super::child::find().is_some();
+        assert!(there, "needs journalctl and {REMOTE}: apt-get install systemd-journal-remote, as tests/run does");
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
             group: 3,
@@ -126,7 +123,7 @@ impl Bench {
         let (spool, board, skew) = (Arc::default(), Board::new(), Cell::new(0));
         let bench = Self { folder, spool, origin: Instant::now(), skew, board, settings };
         bench.start_at(&Place { cursor: String::new(), realtime: T0, nanos: 0 });
-        Some(bench)
+        bench
     }
 
     pub(super) fn start_at(&self, place: &Place) {
