@@ -135,8 +135,35 @@ impl Config {
                 out.push(Fault::new(join(&key, "path"), what, "make one entry of both"));
             }
         }
+        out.extend(self.measured_twice());
         let journal = self.journald.as_ref().and_then(Switch::on).map(Journald::faults).unwrap_or_default();
         out.extend(journal.into_iter().map(|fault| fault.below("journald")));
+        out
+    }
+}
+
+impl Config {
+    /// To Prometheus the series of one service and one name are the same, whichever files they come from.
+    fn measured_twice(&self) -> Vec<Fault> {
+        let mut seen: Vec<(&Option<String>, &LogMetric)> = Vec::new();
+        let mut out = Vec::new();
+        for (number, file) in self.files.iter().enumerate() {
+            for (at, metric) in file.metrics.iter().enumerate() {
+                let same = |(service, known): &&(&Option<String>, &LogMetric)| {
+                    **service == file.service && known.name == metric.name
+                };
+                match seen.iter().find(same) {
+                    Some((_, known)) if *known != metric => {
+                        let what =
+                            format!("{:?} is measured in another way by an earlier entry of this service", metric.name);
+                        let key = format!("files[{number}].metrics[{at}].name");
+                        out.push(Fault::new(key, what, "give it another name, or make both the same"));
+                    }
+                    Some(_) => {}
+                    None => seen.push((&file.service, metric)),
+                }
+            }
+        }
         out
     }
 }

@@ -173,6 +173,22 @@ fn what_this_version_does_not_have_is_told_and_no_reason_not_to_start() {
 }
 
 #[test]
+fn one_metric_of_one_service_is_measured_in_one_way() {
+    let entry = |path: &str, service: &str, unit: &str| {
+        format!(
+            "    - path: {path}\n      service: {service}\n      metrics:\n        - {{ name: d, sum: ms, unit: {unit} }}\n"
+        )
+    };
+    let config = |second: &str| format!("logs:\n  files:\n{}{second}", entry("/a", "shop", "ms"));
+    assert!(
+        crate::config::parse("a.yaml".as_ref(), &config(&entry("/b", "shop", "ms"))).is_ok(),
+        "the same twice is one"
+    );
+    assert!(crate::config::parse("a.yaml".as_ref(), &config(&entry("/b", "web", "s"))).is_ok(), "another service");
+    each_is_told(&[(&config(&entry("/b", "shop", "s")), 10, 19, &["\"d\" is measured in another way"])]);
+}
+
+#[test]
 fn all_faults_are_told_at_once_in_the_order_of_their_lines() {
     let text = "service: ''\nmemory: 1\nlogs:\n  files:\n    - path: a\n      max_line: 1\nspool: { size: 1 }\nhost: { interval: 1ms }\n";
     let places: Vec<_> = errors(text).problems.iter().map(|problem| problem.at.unwrap()).collect();
