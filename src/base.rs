@@ -11,3 +11,4 @@ pub mod switch;
 pub mod terminal;
 pub mod tls;
 pub mod units;
+pub mod yaml;

@@ -1,7 +1,6 @@
 //! `plimsoll.yaml`: composes the parts' own config structs and loads them; nothing else.
 //!
-//! The shapes are structs and externally tagged enums only: serde's `tag`, `untagged` and `flatten` buffer the value,
-//! and the position of an error inside is lost.
+//! What the loader wants of the shapes stands in [`crate::base::yaml`].
 
 use std::path::PathBuf;
 
@@ -11,21 +10,13 @@ use crate::base::check;
 use crate::base::fault::Fault;
 use crate::base::switch::Switch;
 use crate::base::units::Size;
-use crate::{collect, export, spool, store, tail, web};
+use crate::{alert, collect, export, spool, store, tail, web};
 
-pub mod alerts;
-mod hide;
 mod load;
-mod outline;
-mod problem;
-mod suggest;
 #[cfg(test)]
 mod tests;
-mod translate;
 
 pub use load::{DEFAULT_PATH, load, parse};
-pub(crate) use problem::visible;
-pub use problem::{ConfigErrors, Problem};
 
 /// The whole file. Every key is optional.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -49,7 +40,7 @@ pub struct Config {
     /// Where everything is sent. Default: none; everything stays on the box.
     pub destinations: export::config::Config,
     /// Rules, and who is told.
-    pub alerts: Switch<alerts::Alerts>,
+    pub alerts: Switch<alert::config::Config>,
     /// Recent data that is kept on the box.
     pub store: Switch<store::config::Config>,
     /// What is kept until it is delivered.
@@ -89,7 +80,7 @@ impl Config {
     /// Keys that are named and that nothing in this version serves: told, and no reason not to start.
     pub fn unserved(&self) -> Vec<String> {
         let collect = self.collect.on().into_iter().flat_map(collect::config::Config::unserved);
-        let alerts = self.alerts.on().into_iter().flat_map(alerts::Alerts::unserved);
+        let alerts = self.alerts.on().into_iter().flat_map(alert::config::Config::unserved);
         collect.map(|kind| format!("collect.{kind}")).chain(alerts.map(|key| format!("alerts.{key}"))).collect()
     }
 
@@ -107,7 +98,7 @@ impl Config {
         part("host", self.host.on().map(collect::config::Host::faults).unwrap_or_default());
         part("logs", self.logs.on().map(tail::config::Config::faults).unwrap_or_default());
         part("destinations", export::config::faults(&self.destinations));
-        part("alerts", self.alerts.on().map(alerts::Alerts::faults).unwrap_or_default());
+        part("alerts", self.alerts.on().map(alert::config::Config::faults).unwrap_or_default());
         part("store", self.store.on().map(store::config::Config::faults).unwrap_or_default());
         part("spool", self.spool.faults());
         part("listen", self.listen.on().map(web::config::Config::faults).unwrap_or_default());

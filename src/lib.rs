@@ -5,13 +5,16 @@
 //! `cli` show it. Imports point one way; `tests/layers.rs` holds the order.
 
 pub mod agent;
+pub mod alert;
 pub mod base;
 pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod control;
 pub mod export;
+pub mod notify;
 pub mod pipeline;
+pub mod query;
 pub mod signal;
 pub mod spool;
 pub mod status;

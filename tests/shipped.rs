@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use plimsoll::base::units::Size;
-use plimsoll::config::{Config, ConfigErrors, parse};
+use plimsoll::base::yaml::Errors;
+use plimsoll::config::{Config, parse};
 use plimsoll::export::config::Otlp;
 use plimsoll::tail::config::{File, Journald, Multiline};
 
@@ -20,7 +21,7 @@ fn paragraphs() -> Vec<(bool, String)> {
     EXAMPLE.split("\n\n").map(|paragraph| (paragraph.starts_with("## Example"), settings(paragraph))).collect()
 }
 
-fn read(text: &str) -> Result<Config, ConfigErrors> {
+fn read(text: &str) -> Result<Config, Errors> {
     parse(Path::new("plimsoll.example.yaml"), text)
 }
 

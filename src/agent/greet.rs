@@ -5,7 +5,8 @@ use std::fmt::Write;
 use super::Base;
 use super::plan::Plan;
 use crate::base::terminal;
-use crate::config::{self, Config};
+use crate::base::yaml;
+use crate::config::{Config, DEFAULT_PATH};
 
 /// Prints a few lines to standard output.
 pub(super) fn print(base: &Base, config: &Config, plan: &Plan) -> std::io::Result<()> {
@@ -31,7 +32,7 @@ fn text(base: &Base, settings: &Config, plan: &Plan) -> Result<String, std::fmt:
     let state = base.options.state.as_ref().map(|state| format!(" --state {}", state.display())).unwrap_or_default();
     writeln!(out, "next: plimsoll status{state}")?;
     if plan.destinations().is_empty() {
-        let place = base.options.config.as_deref().unwrap_or(config::DEFAULT_PATH.as_ref());
+        let place = base.options.config.as_deref().unwrap_or(DEFAULT_PATH.as_ref());
         writeln!(
             out,
             "      name a Loki and a Prometheus under `destinations:` in {}, then plimsoll reload{state}",
@@ -43,5 +44,5 @@ fn text(base: &Base, settings: &Config, plan: &Plan) -> Result<String, std::fmt:
 
 /// Names from a config or a host must not move the cursor of whoever reads this.
 fn visible(text: &str) -> String {
-    text.chars().map(config::visible).collect()
+    text.chars().map(yaml::visible).collect()
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::base::switch::Switch;
-use crate::config::{Config, ConfigErrors, DEFAULT_PATH, load, visible};
+use crate::base::yaml::{Errors, visible};
+use crate::config::{Config, DEFAULT_PATH, load};
 
 /// Check the config: each error with its line, what is wrong and what would be right
 #[derive(Debug, clap::Args)]
@@ -90,7 +91,7 @@ fn destinations(config: &Config) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn list(errors: &ConfigErrors) -> Value {
+fn list(errors: &Errors) -> Value {
     let each = errors.problems.iter().map(|problem| {
         let (line, column) = problem.at.unzip();
         json!({

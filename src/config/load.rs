@@ -1,126 +1,32 @@
-//! Reads a config file, bounded and strict, and checks it; every error has its place.
+//! Where the config lies, and its reading.
 
-use std::io::Read;
 use std::path::Path;
 
-use serde_saphyr::{Options, alias_limits, budget, options};
-
 use super::Config;
-use super::outline::{Outline, Place};
-use super::problem::{ConfigErrors, Problem};
-use super::translate::translate;
+use crate::base::yaml::{self, Errors};
 
 /// Where the config lies when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/plimsoll/plimsoll.yaml";
 
-/// More are counted, not shown: nobody reads them, and a hostile file has thousands.
-const MAX_SHOWN: usize = 100;
-
-/// A config is written by hand; what is larger is no config.
-const MAX_BYTES: u64 = 1 << 20;
-
 /// Reads and checks the config at `path`. With `None` it is [`DEFAULT_PATH`], or the defaults where that is not there.
-pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
+///
+/// # Errors
+/// All that is wrong with it, each with its place.
+pub fn load(path: Option<&Path>) -> Result<Config, Errors> {
     let file = path.unwrap_or(Path::new(DEFAULT_PATH));
-    match read(file) {
-        Ok(bytes) => parse(file, &utf8(file, bytes)?),
-        Err(Unread::Missing) if path.is_none() => Ok(Config::default()),
-        Err(Unread::Missing) => Err(ConfigErrors::whole(
-            file,
-            "no such file",
-            "write it, or leave --config out: every setting has a default",
-        )),
-        Err(Unread::Fault(what, mend)) => Err(ConfigErrors::whole(file, &what, mend)),
+    match yaml::read(file)? {
+        Some(text) => parse(file, &text),
+        None if path.is_none() => Ok(Config::default()),
+        None => {
+            Err(Errors::whole(file, "no such file", "write it, or leave --config out: every setting has a default"))
+        }
     }
 }
 
 /// Reads and checks the text of a config; `file` is only its name in errors.
-pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigErrors> {
-    let outline = Outline::new(text);
-    let config =
-        serde_saphyr::from_str_with_options::<Option<Config>>(text, limits()).map(Option::unwrap_or_default).map_err(
-            |error| ConfigErrors { file: file.into(), problems: vec![translate(&error, text, &outline)], more: 0 },
-        )?;
-    let mut faults: Vec<_> = config.faults().into_iter().map(|fault| (outline.place(&fault.key), fault)).collect();
-    if faults.is_empty() {
-        return Ok(config);
-    }
-    faults.sort_by_key(|(place, _)| (place.line, place.column));
-    let shown = faults.iter().take(MAX_SHOWN);
-    Err(ConfigErrors {
-        file: file.into(),
-        problems: shown.map(|(place, fault)| Problem::new(text, &outline, *place, &fault.what, &fault.mend)).collect(),
-        more: faults.len().saturating_sub(MAX_SHOWN),
-    })
-}
-
-/// Far above what a person writes, far below what hurts.
-fn limits() -> Options {
-    options! {
-        budget: budget! {
-            max_events: 100_000,
-            max_nodes: 20_000,
-            max_depth: 32,
-            flow_nesting_limit: 32,
-            max_documents: 1,
-            max_aliases: 100,
-            max_anchors: 100,
-            max_merge_keys: 100,
-            max_recorded_anchor_events: 20_000,
-            max_recorded_anchor_bytes: 1 << 20,
-            max_total_scalar_bytes: 1 << 20,
-            max_inclusion_depth: 0,
-        },
-        alias_limits: alias_limits! {
-            max_total_replayed_events: 20_000,
-            max_replay_stack_depth: 8,
-            max_alias_expansions_per_anchor: 100,
-        },
-        reject_unsupported_tags: true,
-        reject_tagged_field_names: true,
-        with_snippet: false,
-    }
-}
-
-enum Unread {
-    Missing,
-    Fault(String, &'static str),
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Unread> {
-    let fail = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Unread::Missing,
-        std::io::ErrorKind::PermissionDenied => {
-            Unread::Fault(format!("cannot be read: {error}"), "it should be 0640 root:plimsoll")
-        }
-        _ => Unread::Fault(format!("cannot be read: {error}"), ""),
-    };
-    // Asked before the file is opened: the opening of a FIFO would wait for its writer.
-    let meta = std::fs::metadata(path).map_err(fail)?;
-    if !meta.is_file() {
-        return Err(Unread::Fault("this is no regular file".into(), ""));
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(fail)?;
-    // One byte more than allowed tells a larger file, also one that grows meanwhile.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Unread::Fault("larger than 1 MiB".into(), "this is no config"));
-    }
-    Ok(bytes)
-}
-
-/// The text, or the place of the first byte that is none.
-fn utf8(file: &Path, bytes: Vec<u8>) -> Result<String, ConfigErrors> {
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let text = String::from_utf8_lossy(error.as_bytes());
-        // What is good is the same in both, so the place is too.
-        let before = &text[..good];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
-        let place = Place { line, column, length: 1 };
-        let problem = Problem::new(&text, &Outline::new(&text), place, "this is not UTF-8", "save the file as UTF-8");
-        ConfigErrors { file: file.into(), problems: vec![problem], more: 0 }
-    })
+///
+/// # Errors
+/// All that is wrong with it, each with its place.
+pub fn parse(file: &Path, text: &str) -> Result<Config, Errors> {
+    yaml::parse(file, text, Config::faults)
 }

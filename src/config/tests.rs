@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Config, ConfigErrors, load, parse};
+use super::{Config, load, parse};
+use crate::base::yaml::Errors;
 
 mod hostile;
 mod semantic;
@@ -12,7 +13,7 @@ fn told(text: &str) -> String {
     errors(text).to_string()
 }
 
-fn errors(text: &str) -> ConfigErrors {
+fn errors(text: &str) -> Errors {
     match parse(Path::new("f"), text) {
         Err(errors) => errors,
         Ok(_) => panic!("taken as fine: {text}"),

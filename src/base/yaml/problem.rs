@@ -1,4 +1,4 @@
-//! One error of the config as people see it: place, what is wrong, the line, what is allowed.
+//! One error of a file as people see it: place, what is wrong, the line, what is allowed.
 
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::hide;
 use super::outline::{Outline, Place};
 
-/// Everything that is wrong with a config, in the order of its lines.
+/// Everything that is wrong with a file, in the order of its lines.
 #[derive(Debug)]
-pub struct ConfigErrors {
+pub struct Errors {
     /// The file.
     pub file: PathBuf,
     /// At least one, at most 100.
@@ -41,9 +41,9 @@ struct Shown {
 const MAX_LINE: usize = 200;
 const MAX_MESSAGE: usize = 600;
 
-impl ConfigErrors {
+impl Errors {
     /// One error about the file as a whole.
-    pub(super) fn whole(file: &Path, message: &str, help: &str) -> Self {
+    pub fn whole(file: &Path, message: &str, help: &str) -> Self {
         let problem = Problem { at: None, message: cut(message), help: cut(help), shown: None };
         Self { file: file.into(), problems: vec![problem], more: 0 }
     }
@@ -87,7 +87,7 @@ fn show(lines: &[&str], outline: &Outline, place: Place) -> Shown {
 
 /// What would move the cursor, colour the terminal or hide is shown as a character of its own, one for one so that
 /// columns stay right.
-pub(crate) fn visible(letter: char) -> char {
+pub fn visible(letter: char) -> char {
     match letter {
         '\t' => '→',
         '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(letter)).unwrap_or('�'),
@@ -109,7 +109,7 @@ fn cut(text: &str) -> String {
     out
 }
 
-impl fmt::Display for ConfigErrors {
+impl fmt::Display for Errors {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file: String = self.file.display().to_string().chars().map(visible).collect();
         for (number, problem) in self.problems.iter().enumerate() {
@@ -125,7 +125,7 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-impl std::error::Error for ConfigErrors {}
+impl std::error::Error for Errors {}
 
 impl Problem {
     fn write(&self, file: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,5 @@
+//! Prometheus' rule files, evaluated on the box as Prometheus would: groups, states, restore.
+
+pub mod config;
+pub mod rules;
+pub mod template;

@@ -1,0 +1,50 @@
+//! `alerts:` rules, and who is told.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::base::check;
+use crate::base::fault::Fault;
+use crate::base::units::Dur;
+use crate::notify::config::Notify;
+
+/// `alerts:`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Prometheus rule files, as globs; a file of the same name replaces the shipped one.
+    /// Default `/etc/plimsoll/alerts/*.yaml`.
+    pub rules: Vec<PathBuf>,
+    /// Time between two rounds of the rules. Default 15 s. At least 1 s. A group's own `interval` goes before it.
+    pub interval: Dur,
+    /// Who is told, by name. Default: nobody.
+    pub notify: BTreeMap<String, Notify>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rules: vec![PathBuf::from("/etc/plimsoll/alerts/*.yaml")],
+            interval: Dur(Duration::from_secs(15)),
+            notify: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong beyond the shape. Rules and notifications are read strictly already, though nothing runs them yet.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
+        check::between("interval", self.interval, Duration::from_secs(1), Duration::from_secs(3600))
+            .into_iter()
+            .collect()
+    }
+
+    /// Keys that are named and that nothing serves yet.
+    pub(crate) fn unserved(&self) -> impl Iterator<Item = &'static str> {
+        let rules = (self.rules != Self::default().rules).then_some("rules");
+        rules.into_iter().chain((!self.notify.is_empty()).then_some("notify"))
+    }
+}

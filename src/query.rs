@@ -1,0 +1,134 @@
+//! PromQL over the store, with the answers that Prometheus 3 gives.
+//!
+//! What is outside the language as Prometheus has it by default (native histograms, experimental functions) is refused
+//! with its place, never answered wrong.
+
+use std::time::Duration;
+
+use crate::store::{Labels, Sample, Store};
+
+/// Bounds of one query.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Samples that may be held at once, as Prometheus' `--query.max-samples` counts.
+    pub samples: usize,
+    /// Steps of a range query. Prometheus: 11,000.
+    pub steps: usize,
+    /// How long it may run.
+    pub time: Duration,
+    /// How far back an instant selector looks. Prometheus: 5 min.
+    pub lookback: Duration,
+    /// Keep names until the end of the query, as Prometheus does behind its flag; its test data wants that.
+    pub delayed_name_removal: bool,
+}
+
+/// One element of an instant vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Element {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its value, at the time of the query.
+    pub sample: Sample,
+}
+
+/// One row of a range vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its values in the order of time.
+    pub samples: Vec<Sample>,
+}
+
+/// What a query yields.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// One number.
+    Scalar(Sample),
+    /// A text.
+    Text(String),
+    /// An instant vector.
+    Vector(Vec<Element>),
+    /// A range vector, or the answer of a range query; sorted by labels.
+    Matrix(Vec<Row>),
+}
+
+/// The answer with what Prometheus would remark.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The value.
+    pub value: Value,
+    /// Such as `PromQL warning: …`, without repeats.
+    pub warnings: Vec<String>,
+    /// Such as `PromQL info: …`, without repeats.
+    pub infos: Vec<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The text is no query, or not one that is answered here; with its place (line and column from 1).
+    #[error("{line}:{column}: parse error: {what}")]
+    Parse {
+        /// Line from 1.
+        line: usize,
+        /// Column from 1, in characters.
+        column: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// It cannot be evaluated on this data, in Prometheus' words.
+    #[error("{0}")]
+    Execution(String),
+    /// It would exceed a limit; says which.
+    #[error("{0}")]
+    Limit(String),
+    /// It took too long.
+    #[error("query timed out after {0:?}")]
+    Timeout(Duration),
+    /// The store cannot be read.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// A query that was read and checked.
+#[derive(Debug, Clone)]
+pub struct Query {
+    text: String,
+}
+
+impl Query {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// [`QueryError::Parse`] with the place.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        Ok(Self { text: text.to_owned() })
+    }
+
+    /// As Prometheus would write it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The answer at `at` (Unix milliseconds).
+///
+/// # Errors
+/// Any but [`QueryError::Parse`].
+pub fn instant(_store: &Store, _query: &Query, _at: i64, _limits: Limits) -> Result<Answer, QueryError> {
+    Err(QueryError::Execution("being written".into()))
+}
+
+/// The answers from `from` to `to` (Unix milliseconds, both included) every `step` milliseconds, as a matrix.
+///
+/// # Errors
+/// Any but [`QueryError::Parse`].
+pub fn range(
+    _store: &Store,
+    _query: &Query,
+    (_from, _to, _step): (i64, i64, i64),
+    _limits: Limits,
+) -> Result<Answer, QueryError> {
+    Err(QueryError::Execution("being written".into()))
+}
