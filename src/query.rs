@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use crate::store::{Labels, Sample, Store};
 
+pub mod notes;
+
+pub use notes::Notes;
+
 /// Bounds of one query.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
