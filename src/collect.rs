@@ -2,14 +2,18 @@
 
 use async_trait::async_trait;
 
+use self::event::Event;
 use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
 pub mod derived;
+pub mod event;
 pub mod host;
 pub mod own;
+pub mod postgres;
 pub mod queue;
 pub mod schedule;
+pub mod sql;
 
 /// One system that is read in rounds.
 #[async_trait]
@@ -22,6 +26,11 @@ pub trait Collector: Send {
     /// Points that were put before an error are taken all the same. The future is dropped when its time is over:
     /// the next call must cope with what that left behind.
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError>;
+
+    /// Log records that the round brought; the loop takes them after each.
+    fn events(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
 
     /// What it found, for people, such as `11 groups` or `17.2, 2 databases`; empty when there is nothing to say.
     fn detail(&self) -> String {
@@ -38,6 +47,9 @@ pub enum CollectError {
     /// It cannot be reached or opened; names the file, host or socket.
     #[error("{0}")]
     Connect(String),
+    /// It does not let us in; names the mend. Tried again only after a while, so that its log does not fill.
+    #[error("{0}")]
+    Denied(String),
     /// It answered with an error, or a right is missing; names the mend.
     #[error("{0}")]
     Query(String),
@@ -55,6 +67,7 @@ impl CollectError {
         match self {
             Self::NoData(_) => "no_data",
             Self::Connect(_) => "connect",
+            Self::Denied(_) => "denied",
             Self::Query(_) => "query",
             Self::Parse(_) => "parse",
             Self::Timeout(_) => "timeout",

@@ -1,0 +1,228 @@
+//! One connection: how it is made, what bounds it, and questions by the simple protocol.
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_stream::StreamExt;
+
+use super::table::Table;
+use crate::base::secret::{ExposeSecret, SecretString};
+use crate::collect::CollectError;
+
+/// Where a server is and how to come in.
+#[derive(Clone)]
+pub struct Target {
+    /// `host:port` or the socket, for people.
+    pub name: String,
+    /// Without its password.
+    pub config: tokio_postgres::Config,
+    /// The password.
+    pub password: Option<SecretString>,
+    /// The client's side of TLS; `None` where the connection never leaves the box.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// An open connection. Dropped, it is closed.
+pub struct Session {
+    client: Client,
+    driver: JoinHandle<()>,
+    /// Bytes that the server may still send for the question that is being answered.
+    budget: Arc<AtomicU64>,
+    name: String,
+}
+
+/// Bytes of one answer. The largest that is asked for, 5,000 statements without their texts, has 1 MB.
+const MAX_ANSWER: u64 = 16 << 20;
+/// Rows of one answer.
+const MAX_ROWS: usize = 50_000;
+
+impl Target {
+    /// Connects to `database`, or to the one of the config.
+    ///
+    /// # Errors
+    /// [`CollectError::Connect`], or [`CollectError::Denied`] when the server does not let us in.
+    pub async fn connect(&self, database: Option<&str>) -> Result<Session, CollectError> {
+        let mut config = self.config.clone();
+        if let Some(database) = database {
+            config.dbname(database);
+        }
+        if let Some(password) = &self.password {
+            config.password(password.expose_secret());
+        }
+        let budget = Arc::new(AtomicU64::new(MAX_ANSWER));
+        let fail = |error: io::Error| CollectError::Connect(format!("cannot connect to {}: {error}", self.name));
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        match config.get_hosts().first() {
+            Some(Host::Unix(folder)) => {
+                let path: PathBuf = folder.join(format!(".s.PGSQL.{port}"));
+                let stream = UnixStream::connect(path).await.map_err(fail)?;
+                self.open(config.ssl_mode(SslMode::Disable), Counted { stream, budget: Arc::clone(&budget) }, budget)
+                    .await
+            }
+            Some(Host::Tcp(host)) => {
+                let stream = TcpStream::connect((host.as_str(), port)).await.map_err(fail)?;
+                // A small question must not wait for the answer to the one before.
+                stream.set_nodelay(true).map_err(fail)?;
+                self.open(&mut config, Counted { stream, budget: Arc::clone(&budget) }, budget).await
+            }
+            None => Err(CollectError::Connect(format!("{}: the address names no host", self.name))),
+        }
+    }
+
+    async fn open<S>(
+        &self,
+        config: &mut tokio_postgres::Config,
+        stream: Counted<S>,
+        budget: Arc<AtomicU64>,
+    ) -> Result<Session, CollectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let host = match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            _ => String::new(),
+        };
+        let told = |error| self.told(&error);
+        let (client, driver) = match &self.tls {
+            Some(tls) if config.get_ssl_mode() != SslMode::Disable => {
+                let mut make = MakeRustlsConnect::new(tls.as_ref().clone());
+                let connect = MakeTlsConnect::<Counted<S>>::make_tls_connect(&mut make, &host)
+                    .map_err(|error| CollectError::Connect(format!("{}: {error}", self.name)))?;
+                let (client, connection) = config.connect_raw(stream, connect).await.map_err(told)?;
+                // Its end shows in the next question.
+                (client, tokio::spawn(async move { drop(connection.await) }))
+            }
+            _ => {
+                let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(told)?;
+                (client, tokio::spawn(async move { drop(connection.await) }))
+            }
+        };
+        Ok(Session { client, driver, budget, name: self.name.clone() })
+    }
+
+    /// The error of a connection in words, with its mend.
+    fn told(&self, error: &tokio_postgres::Error) -> CollectError {
+        let Some(told) = error.as_db_error() else {
+            let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+            return CollectError::Connect(format!("{}: {error}{source}", self.name));
+        };
+        let (code, message) = (told.code().code(), shorten(told.message()));
+        if code.starts_with("28") || code == "3D000" || code == "42501" {
+            return CollectError::Denied(format!("{} refuses the login: {message}", self.name));
+        }
+        CollectError::Connect(format!("{}: {message} ({code})", self.name))
+    }
+}
+
+impl Session {
+    /// Asks and takes all rows of the last statement.
+    ///
+    /// # Errors
+    /// [`CollectError::Query`] when the server refuses, [`CollectError::Connect`] when the connection is gone, and
+    /// [`CollectError::Parse`] when the answer is too large.
+    pub async fn ask(&self, sql: &str) -> Result<Table, CollectError> {
+        self.budget.store(MAX_ANSWER, Relaxed);
+        let stream = self.client.simple_query_raw(sql).await.map_err(|error| self.told(&error))?;
+        let mut stream = std::pin::pin!(stream);
+        let mut table = Table::default();
+        while let Some(message) = stream.next().await {
+            match message.map_err(|error| self.told(&error))? {
+                SimpleQueryMessage::RowDescription(columns) => {
+                    table = Table::new(columns.iter().map(|column| column.name().to_owned()).collect());
+                }
+                SimpleQueryMessage::Row(row) => {
+                    if table.len() >= MAX_ROWS {
+                        return Err(CollectError::Parse(format!(
+                            "{}: an answer of more than {MAX_ROWS} rows",
+                            self.name
+                        )));
+                    }
+                    table.push((0..row.len()).map(|at| row.get(at)));
+                }
+                _ => {}
+            }
+        }
+        Ok(table)
+    }
+
+    fn told(&self, error: &tokio_postgres::Error) -> CollectError {
+        match error.as_db_error() {
+            Some(told) => CollectError::Query(format!("{} ({})", shorten(told.message()), told.code().code())),
+            None if self.budget.load(Relaxed) == 0 => {
+                CollectError::Parse(format!("{}: an answer larger than {} MiB", self.name, MAX_ANSWER >> 20))
+            }
+            None => CollectError::Connect(format!("{}: the connection was lost: {error}", self.name)),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A server's words, in one line and bounded.
+fn shorten(message: &str) -> String {
+    let mut out: String = message.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if message.chars().nth(300).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Times for the server's side of a question.
+pub(super) fn options(timeout: Duration) -> String {
+    // Below our own time, so that the server gives up first and keeps the connection.
+    let statement = (timeout.as_millis() * 4 / 5).max(200);
+    format!(
+        "-c statement_timeout={statement} -c lock_timeout=200 -c idle_in_transaction_session_timeout={} \
+         -c default_transaction_read_only=on -c work_mem=4MB -c search_path=pg_catalog -c jit=off",
+        statement * 2
+    )
+}
+
+/// A stream that ends when the server sends more than it was asked for.
+struct Counted<S> {
+    stream: S,
+    budget: Arc<AtomicU64>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.budget.load(Relaxed) == 0 {
+            return Poll::Ready(Err(io::Error::other("the answer is too large")));
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buf);
+        let taken = (buf.filled().len() - before) as u64;
+        self.budget.store(self.budget.load(Relaxed).saturating_sub(taken), Relaxed);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
