@@ -184,7 +184,7 @@ fn shorten(message: &str) -> String {
 }
 
 /// Times for the server's side of a question.
-pub(super) fn options(timeout: Duration) -> String {
+pub fn options(timeout: Duration) -> String {
     // Below our own time, so that the server gives up first and keeps the connection.
     let statement = (timeout.as_millis() * 4 / 5).max(200);
     format!(
