@@ -10,6 +10,7 @@ pub mod derived;
 pub mod event;
 pub mod host;
 pub mod own;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod queue;
 pub mod schedule;

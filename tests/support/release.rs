@@ -30,10 +30,8 @@ impl Release {
         match self {
             Self::Here => PathBuf::from("/"),
             Self::Newest => {
-                let cache = std::env::var_os("PLIMSOLL_NEWEST").map_or_else(
-                    || Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/stack/newest"),
-                    PathBuf::from,
-                );
+                let cache = std::env::var_os("PLIMSOLL_NEWEST")
+                    .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/stack/newest"), PathBuf::from);
                 assert!(cache.join(".made-of").exists(), "{} is missing: run tests/stack/newest", cache.display());
                 cache
             }
