@@ -7,12 +7,14 @@ use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
 pub mod derived;
+pub mod dial;
 pub mod event;
 pub mod host;
 pub mod own;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod queue;
+pub mod redis;
 pub mod schedule;
 pub mod sql;
 

@@ -1,15 +1,8 @@
 //! One connection: how it is made, what bounds it, and questions by the simple protocol.
 
-use std::io;
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -20,6 +13,7 @@ use tokio_stream::StreamExt;
 use super::table::Table;
 use crate::base::secret::{ExposeSecret, SecretString};
 use crate::collect::CollectError;
+use crate::collect::dial::{Address, Budget, Counted, dial};
 
 /// Where a server is and how to come in.
 #[derive(Clone)]
@@ -39,7 +33,7 @@ pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
     /// Bytes that the server may still send for the question that is being answered.
-    budget: Arc<AtomicU64>,
+    budget: Budget,
     name: String,
 }
 
@@ -61,35 +55,29 @@ impl Target {
         if let Some(password) = &self.password {
             config.password(password.expose_secret());
         }
-        let budget = Arc::new(AtomicU64::new(MAX_ANSWER));
-        let fail = |error: io::Error| CollectError::Connect(format!("cannot connect to {}: {error}", self.name));
+        let budget = Budget::new(MAX_ANSWER);
         let port = config.get_ports().first().copied().unwrap_or(5432);
-        match config.get_hosts().first() {
-            Some(Host::Unix(folder)) => {
-                let path: PathBuf = folder.join(format!(".s.PGSQL.{port}"));
-                let stream = UnixStream::connect(path).await.map_err(fail)?;
-                self.open(config.ssl_mode(SslMode::Disable), Counted { stream, budget: Arc::clone(&budget) }, budget)
-                    .await
-            }
-            Some(Host::Tcp(host)) => {
-                let stream = TcpStream::connect((host.as_str(), port)).await.map_err(fail)?;
-                // A small question must not wait for the answer to the one before.
-                stream.set_nodelay(true).map_err(fail)?;
-                self.open(&mut config, Counted { stream, budget: Arc::clone(&budget) }, budget).await
-            }
-            None => Err(CollectError::Connect(format!("{}: the address names no host", self.name))),
+        let address = match config.get_hosts().first() {
+            Some(Host::Unix(folder)) => Address::Unix(folder.join(format!(".s.PGSQL.{port}"))),
+            Some(Host::Tcp(host)) => Address::Tcp(host.clone(), port),
+            None => return Err(CollectError::Connect(format!("{}: the address names no host", self.name))),
+        };
+        if matches!(address, Address::Unix(_)) {
+            config.ssl_mode(SslMode::Disable);
         }
+        // The protocol asks for TLS itself, on the open connection.
+        let stream = dial(&address, None, &budget)
+            .await
+            .map_err(|error| CollectError::Connect(format!("cannot connect to {}: {error}", self.name)))?;
+        self.open(&config, stream, budget).await
     }
 
-    async fn open<S>(
+    async fn open(
         &self,
-        config: &mut tokio_postgres::Config,
-        stream: Counted<S>,
-        budget: Arc<AtomicU64>,
-    ) -> Result<Session, CollectError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+        config: &tokio_postgres::Config,
+        stream: Counted,
+        budget: Budget,
+    ) -> Result<Session, CollectError> {
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
             _ => String::new(),
@@ -98,7 +86,7 @@ impl Target {
         let (client, driver) = match &self.tls {
             Some(tls) if config.get_ssl_mode() != SslMode::Disable => {
                 let mut make = MakeRustlsConnect::new(tls.as_ref().clone());
-                let connect = MakeTlsConnect::<Counted<S>>::make_tls_connect(&mut make, &host)
+                let connect = MakeTlsConnect::<Counted>::make_tls_connect(&mut make, &host)
                     .map_err(|error| CollectError::Connect(format!("{}: {error}", self.name)))?;
                 let (client, connection) = config.connect_raw(stream, connect).await.map_err(told)?;
                 // Its end shows in the next question.
@@ -133,7 +121,7 @@ impl Session {
     /// [`CollectError::Query`] when the server refuses, [`CollectError::Connect`] when the connection is gone, and
     /// [`CollectError::Parse`] when the answer is too large.
     pub async fn ask(&self, sql: &str) -> Result<Table, CollectError> {
-        self.budget.store(MAX_ANSWER, Relaxed);
+        self.budget.renew(MAX_ANSWER);
         let stream = self.client.simple_query_raw(sql).await.map_err(|error| self.told(&error))?;
         let mut stream = std::pin::pin!(stream);
         let mut table = Table::default();
@@ -160,7 +148,7 @@ impl Session {
     fn told(&self, error: &tokio_postgres::Error) -> CollectError {
         match error.as_db_error() {
             Some(told) => CollectError::Query(format!("{} ({})", shorten(told.message()), told.code().code())),
-            None if self.budget.load(Relaxed) == 0 => {
+            None if self.budget.is_spent() => {
                 CollectError::Parse(format!("{}: an answer larger than {} MiB", self.name, MAX_ANSWER >> 20))
             }
             None => CollectError::Connect(format!("{}: the connection was lost: {error}", self.name)),
@@ -192,37 +180,4 @@ pub fn options(timeout: Duration) -> String {
          -c default_transaction_read_only=on -c work_mem=4MB -c search_path=pg_catalog -c jit=off",
         statement * 2
     )
-}
-
-/// A stream that ends when the server sends more than it was asked for.
-struct Counted<S> {
-    stream: S,
-    budget: Arc<AtomicU64>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.budget.load(Relaxed) == 0 {
-            return Poll::Ready(Err(io::Error::other("the answer is too large")));
-        }
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buf);
-        let taken = (buf.filled().len() - before) as u64;
-        self.budget.store(self.budget.load(Relaxed).saturating_sub(taken), Relaxed);
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }
