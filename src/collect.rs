@@ -10,6 +10,7 @@ pub mod derived;
 pub mod dial;
 pub mod event;
 pub mod host;
+pub mod mysql;
 pub mod own;
 pub mod pgbouncer;
 pub mod postgres;
