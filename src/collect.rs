@@ -5,9 +5,11 @@ use async_trait::async_trait;
 use self::event::Event;
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod address;
 pub mod config;
 pub mod derived;
 pub mod dial;
+pub mod entry;
 pub mod event;
 pub mod host;
 pub mod http;
@@ -20,7 +22,19 @@ pub mod queue;
 pub mod rabbitmq;
 pub mod redis;
 pub mod schedule;
+pub mod scrape;
 pub mod sql;
+
+/// The metrics of every watched system, for `plimsoll metrics` and for checks.
+pub const CATALOGUE: &[&[&[Desc]]] = &[
+    postgres::METRICS,
+    &[pgbouncer::METRICS],
+    redis::METRICS,
+    mysql::METRICS,
+    rabbitmq::METRICS,
+    nats::METRICS,
+    &[scrape::METRICS],
+];
 
 /// One system that is read in rounds.
 #[async_trait]

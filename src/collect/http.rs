@@ -7,7 +7,10 @@ use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::CollectError;
-use crate::base::secret::{ExposeSecret, SecretString};
+use super::address::Url;
+use super::entry::Entry;
+use crate::base::secret::{ExposeSecret, Secret, SecretString};
+use crate::base::tls;
 
 /// How to come in.
 #[derive(Debug, Clone, Default)]
@@ -65,8 +68,24 @@ impl Http {
             .build()
             .map_err(|error| format!("cannot set up HTTP: {}", words(&error)))?;
         let base = base.trim_end_matches('/').to_owned();
-        let name = base.split_once("://").map_or(base.as_str(), |(_, rest)| rest).to_owned();
+        // What stands behind `?` may be a secret.
+        let name = base.split_once("://").map_or(base.as_str(), |(_, rest)| rest);
+        let name = name.split('?').next().unwrap_or_default().to_owned();
         Ok(Self { client, base, name })
+    }
+
+    /// Of an entry, with its login: the bearer `token`, else user and password.
+    ///
+    /// # Errors
+    /// A secret or certificate cannot be read.
+    pub fn of(entry: &Entry, url: &Url, token: Option<&Secret>) -> Result<Self, String> {
+        let login = match (token, entry.user(url), entry.password()?) {
+            (Some(token), ..) => Login::Bearer(token.read().map_err(|error| format!("token: {error}"))?),
+            (None, Some(user), password) => Login::Basic(user, password.unwrap_or_default()),
+            (None, None, _) => Login::None,
+        };
+        let tls = if url.scheme == "https" { entry.tls()? } else { tls::nobody()? };
+        Self::new(&without_user(&entry.url), &login, tls)
     }
 
     /// The body of a GET below the base, at most `limit` bytes of it.
@@ -75,7 +94,15 @@ impl Http {
     /// [`CollectError::Connect`] without an answer, [`CollectError::Denied`] for 401 and 403, [`CollectError::Query`]
     /// for other statuses, [`CollectError::Parse`] when it is larger.
     pub async fn get(&self, path: &str, accept: &'static str, limit: usize) -> Result<Answer, CollectError> {
-        let request = self.client.get(format!("{}{path}", self.base)).header(ACCEPT, accept);
+        self.get_with(path, HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]), limit).await
+    }
+
+    /// The same, with these headers.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn get_with(&self, path: &str, headers: HeaderMap, limit: usize) -> Result<Answer, CollectError> {
+        let request = self.client.get(format!("{}{path}", self.base)).headers(headers);
         let mut response =
             request.send().await.map_err(|error| CollectError::Connect(format!("{}: {}", self.name, words(&error))))?;
         let status = response.status();
@@ -116,6 +143,14 @@ impl Http {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// The address without `user@`: that is the login's.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let start = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[start..])
 }
 
 fn authorization(login: &Login) -> Result<Option<HeaderValue>, String> {

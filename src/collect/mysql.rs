@@ -20,6 +20,7 @@ use super::sql::{Dialect, strip};
 use super::{CollectError, Collector};
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
 mod digests;
 mod locks;
 mod replication;

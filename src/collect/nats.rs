@@ -15,6 +15,8 @@ use super::{CollectError, Collector};
 use crate::base::clock;
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
+
 /// Every metric, in the order of the parts.
 pub const METRICS: &[&[Desc]] = &[OWN, queue::METRICS];
 

@@ -11,6 +11,8 @@ use super::postgres::table::{Row, Table};
 use super::{CollectError, Collector};
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
+
 /// Every metric.
 pub const METRICS: &[Desc] = &[
     CLIENTS,

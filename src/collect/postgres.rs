@@ -21,6 +21,7 @@ use super::event::Event;
 use super::{CollectError, Collector};
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
 mod activity;
 mod database;
 mod events;

@@ -16,6 +16,8 @@ use super::queue::{self, Queue};
 use super::{CollectError, Collector};
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
+
 /// Every metric, in the order of the parts.
 pub const METRICS: &[&[Desc]] = &[OWN, queue::METRICS];
 

@@ -23,6 +23,7 @@ use super::{CollectError, Collector, queue};
 use crate::base::clock;
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod config;
 mod bullmq;
 mod celery;
 mod info;
