@@ -7,6 +7,19 @@ use std::time::Duration;
 
 use crate::store::{Labels, Sample, Store};
 
+mod calls;
+mod eval;
+mod functions;
+mod lex;
+pub mod notation;
+pub mod notes;
+mod parse;
+mod print;
+mod sums;
+mod syntax;
+
+pub use notes::Notes;
+
 /// Bounds of one query.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -94,7 +107,9 @@ pub enum QueryError {
 /// A query that was read and checked.
 #[derive(Debug, Clone)]
 pub struct Query {
+    source: String,
     text: String,
+    node: syntax::Node,
 }
 
 impl Query {
@@ -103,7 +118,8 @@ impl Query {
     /// # Errors
     /// [`QueryError::Parse`] with the place.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        Ok(Self { text: text.to_owned() })
+        let node = parse::parse(text)?;
+        Ok(Self { source: text.to_owned(), text: node.to_string(), node })
     }
 
     /// As Prometheus would write it.
@@ -116,8 +132,8 @@ impl Query {
 ///
 /// # Errors
 /// Any but [`QueryError::Parse`].
-pub fn instant(_store: &Store, _query: &Query, _at: i64, _limits: Limits) -> Result<Answer, QueryError> {
-    Err(QueryError::Execution("being written".into()))
+pub fn instant(store: &Store, query: &Query, at: i64, limits: Limits) -> Result<Answer, QueryError> {
+    eval::instant(store, query, at, limits)
 }
 
 /// The answers from `from` to `to` (Unix milliseconds, both included) every `step` milliseconds, as a matrix.
@@ -125,10 +141,13 @@ pub fn instant(_store: &Store, _query: &Query, _at: i64, _limits: Limits) -> Res
 /// # Errors
 /// Any but [`QueryError::Parse`].
 pub fn range(
-    _store: &Store,
-    _query: &Query,
-    (_from, _to, _step): (i64, i64, i64),
-    _limits: Limits,
+    store: &Store,
+    query: &Query,
+    (from, to, step): (i64, i64, i64),
+    limits: Limits,
 ) -> Result<Answer, QueryError> {
-    Err(QueryError::Execution("being written".into()))
+    eval::range(store, query, (from, to, step), limits)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+use super::*;
+
+pub(super) fn limits() -> Limits {
+    Limits {
+        samples: 1_000_000,
+        steps: 11_000,
+        time: Duration::from_secs(10),
+        lookback: Duration::from_secs(300),
+        delayed_name_removal: false,
+    }
+}
+
+/// Series with a sample each minute from 0 on.
+pub(super) fn store(series: &[(&[(&str, &str)], &[f64])]) -> Store {
+    let store = Store::memory();
+    for (labels, values) in series {
+        let labels = Labels::new(labels.iter().copied());
+        for (t, v) in (0..).step_by(60_000).zip(values.iter()) {
+            assert!(store.append(&labels, Sample { t, v: *v }));
+        }
+    }
+    store
+}
+
+fn shop() -> Store {
+    store(&[
+        (&[("__name__", "requests"), ("dc", "a"), ("host", "1")], &[1.0, 2.0, 3.0, 4.0]),
+        (&[("__name__", "requests"), ("dc", "a"), ("host", "2")], &[10.0, 20.0, 30.0, 40.0]),
+        (&[("__name__", "requests"), ("dc", "b"), ("host", "3")], &[5.0, 5.0, 5.0, 5.0]),
+        (&[("__name__", "limit"), ("dc", "a")], &[100.0, 100.0, 100.0, 100.0]),
+        (&[("__name__", "limit"), ("dc", "b")], &[50.0, 50.0, 50.0, 50.0]),
+    ])
+}
+
+/// Answers as `labels value` lines.
+fn ask(store: &Store, query: &str, at: i64) -> Result<Vec<String>, QueryError> {
+    let answer = instant(store, &Query::parse(query)?, at, limits())?;
+    Ok(match answer.value {
+        Value::Scalar(sample) => vec![sample.v.to_string()],
+        Value::Text(text) => vec![text],
+        Value::Vector(elements) => elements.iter().map(|e| format!("{} {}", e.labels, e.sample.v)).collect(),
+        Value::Matrix(rows) => rows.iter().map(|row| format!("{} {}", row.labels, row.samples.len())).collect(),
+    })
+}
+
+#[test]
+fn operators_and_aggregations_answer_as_prometheus_does() {
+    let store = shop();
+    let cases: &[(&str, &[&str])] = &[
+        ("requests{host=\"1\"}", &["requests{dc=\"a\", host=\"1\"} 4"]),
+        ("sum by (dc) (requests)", &["{dc=\"a\"} 44", "{dc=\"b\"} 5"]),
+        ("requests > 4", &["requests{dc=\"a\", host=\"2\"} 40", "requests{dc=\"b\", host=\"3\"} 5"]),
+        (
+            "requests > bool 4 or vector(7)",
+            &["{} 7", "{dc=\"a\", host=\"1\"} 0", "{dc=\"a\", host=\"2\"} 1", "{dc=\"b\", host=\"3\"} 1"],
+        ),
+        (
+            "requests / on (dc) group_left limit * 100",
+            &["{dc=\"a\", host=\"1\"} 4", "{dc=\"a\", host=\"2\"} 40", "{dc=\"b\", host=\"3\"} 10"],
+        ),
+        ("limit - on (dc) sum by (dc) (requests)", &["{dc=\"a\"} 56", "{dc=\"b\"} 45"]),
+        ("topk(2, requests)", &["requests{dc=\"a\", host=\"2\"} 40", "requests{dc=\"b\", host=\"3\"} 5"]),
+        ("-2 ^ 2 + 3 * -1", &["-7"]),
+        ("count(requests offset 1m) - 1", &["{} 2"]),
+        (
+            "requests[2m:1m]",
+            &[
+                "requests{dc=\"a\", host=\"1\"} 2",
+                "requests{dc=\"a\", host=\"2\"} 2",
+                "requests{dc=\"b\", host=\"3\"} 2",
+            ],
+        ),
+        ("absent(nothing{job=\"x\"})", &["{job=\"x\"} 1"]),
+        ("quantile(0.5, requests)", &["{} 5"]),
+        ("count_values(\"v\", limit)", &["{v=\"100\"} 1", "{v=\"50\"} 1"]),
+        ("requests and on (dc) limit{dc=\"b\"}", &["requests{dc=\"b\", host=\"3\"} 5"]),
+    ];
+    for (query, want) in cases {
+        assert_eq!(ask(&store, query, 180_000).unwrap(), *want, "{query}");
+    }
+}
+
+#[test]
+fn a_refusal_names_its_place_in_the_words_of_prometheus() {
+    let cases = [
+        ("", "1:1: parse error: no expression found in input"),
+        ("up +", "1:5: parse error: unexpected end of input"),
+        ("sum(up", "1:7: parse error: unclosed left parenthesis"),
+        ("rate(up)", "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector"),
+        ("sum(\n  rate(up[5m]) by (job)\n)", "2:16: parse error: unexpected <by>"),
+        ("1 > 2", "1:3: parse error: comparisons between scalars must use BOOL modifier"),
+        ("up and 1", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
+        ("{job=~\".*\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+        ("up{job=~\"(\"}", "1:4: parse error: error parsing regexp: unclosed group"),
+        ("up[5m] + 1", "1:1: parse error: binary expression must contain only scalar and instant vector types"),
+        ("nope(up)", "1:1: parse error: unknown function with name \"nope\""),
+        ("clamp(up, 1)", "1:1: parse error: expected 3 argument(s) in call to \"clamp\", got 2"),
+        ("up offset 5m offset 1m", "1:1: parse error: offset may not be set multiple times"),
+        ("up @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times"),
+        ("é", "1:1: parse error: unexpected character: 'é'"),
+        ("\"é\" !", "1:5: parse error: unexpected character after '!': end of input"),
+        ("up\0", "1:3: parse error: unexpected character: '\\x00'"),
+        // What Prometheus has only behind its flags, or what needs native histograms.
+        ("sort_by_label(up, \"job\")", "1:1: parse error: function \"sort_by_label\" is not enabled"),
+        ("info(up)", "1:1: parse error: function \"info\" is not enabled"),
+        ("a + fill(0) b", "1:1: parse error: binop fill modifiers are experimental and not enabled"),
+        ("rate(up[5m] smoothed)", "1:13: parse error: smoothed modifier is experimental and not enabled"),
+        ("up </ 1", "1:4: parse error: trim operators need native histograms, which are not kept here"),
+        (
+            "limitk(1, up)",
+            "1:1: parse error: limitk() is experimental and must be enabled with \
+             --enable-feature=promql-experimental-functions",
+        ),
+    ];
+    for (query, want) in cases {
+        assert_eq!(Query::parse(query).unwrap_err().to_string(), want, "{query}");
+    }
+}
+
+#[test]
+fn a_query_is_written_as_prometheus_writes_it() {
+    let cases = [
+        ("sum  (up) by(job,\"a.b\")", "sum by (job, \"a.b\") (up)"),
+        ("up{b!=\"2\",a='1'} offset 90m", "up{a=\"1\",b!=\"2\"} offset 1h30m"),
+        ("{\"up\"}[1w:30] @ end()", "{__name__=\"up\"}[1w:30s] @ end()"),
+        ("a*ON(x)GROUP_LEFT(y)b ^ -1e3", "a * on (x) group_left (y) b ^ -1000"),
+        ("topk(3,up==BOOL 1)>5m", "topk(3, up == bool 1) > 5m"),
+        ("-(rate(up[8d])) @ 1.5", ""),
+    ];
+    for (query, want) in cases {
+        match Query::parse(query) {
+            Ok(query) => assert_eq!(query.text(), want),
+            Err(error) => assert!(want.is_empty(), "{query}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn hostile_texts_are_refused_quickly_without_eating_the_stack() {
+    let long = |part: &str| part.repeat(100_000 / part.len());
+    for part in ["(", "-", "a+", "a or ", "sum(", "a[5m:1m]", "{", "\"", "[", "a^", "abs(", "\0", "+1 "] {
+        for text in [long(part), part.repeat(20_000 / part.len()), format!("{}a", part.repeat(5_000 / part.len()))] {
+            assert!(matches!(Query::parse(&text), Err(QueryError::Parse { .. })), "{part}");
+        }
+    }
+    let text = format!("\"{}\"", "x".repeat(60_000));
+    assert_eq!(ask(&Store::memory(), &text, 0).unwrap(), ["x".repeat(60_000)], "a long text is no nesting");
+    let chain = format!("a{}", " + a".repeat(90));
+    assert!(Query::parse(&chain).is_ok(), "what people write is far below the bound");
+}
+
+#[test]
+fn a_query_beyond_its_limits_ends_with_the_limit() {
+    let store = shop();
+    let asked = |query: &str, span: (i64, i64, i64), limits: Limits| {
+        range(&store, &Query::parse(query).unwrap(), span, limits).unwrap_err().to_string()
+    };
+    assert_eq!(
+        asked("requests", (0, 11_001_000, 1_000), limits()),
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
+    );
+    let few = Limits { samples: 100, ..limits() };
+    let many = "query processing would load too many samples into memory in query execution";
+    assert_eq!(asked("requests", (0, 600_000, 1_000), few), many);
+    let query = Query::parse("requests[1h:1ms]").unwrap();
+    assert_eq!(instant(&store, &query, 0, few).unwrap_err().to_string(), many);
+}
