@@ -144,6 +144,3 @@ fn parameters(host: &str, config: &config::Email) -> Result<TlsParameters, Strin
 
 /// Of one mail; the rest is counted.
 const MOST: usize = 50;
-
-#[cfg(test)]
-mod tests;

@@ -105,6 +105,3 @@ fn severity(severity: &str) -> &'static str {
         _ => "warning",
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -77,6 +77,3 @@ fn attachment(alert: &Alert) -> Value {
 /// Beyond twenty attachments a message is refused or unreadable.
 const MOST: usize = 20;
 const GREY: &str = "#888888";
-
-#[cfg(test)]
-mod tests;

@@ -129,6 +129,3 @@ fn common<'a>(alerts: &'a [Alert], pairs: impl Fn(&'a Alert) -> Pairs<'a>) -> Pa
 fn status(resolved: bool) -> &'static str {
     if resolved { "resolved" } else { "firing" }
 }
-
-#[cfg(test)]
-mod tests;
