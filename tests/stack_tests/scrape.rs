@@ -61,7 +61,7 @@ fn every_series_arrives_as_prometheus_itself_scrapes_it() {
     prometheus.up();
     let site = Site::new();
     site.config(&format!(
-        "host: off\ndiscover: false\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{port}/metrics\", service: ours, interval: 1s }}]\ndestinations:\n{}",
+        "host: off\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{port}/metrics\", service: ours, interval: 1s }}]\ndestinations:\n{}",
         prometheus.destination()
     ));
     let _agent = site.start();
@@ -88,7 +88,7 @@ fn what_prometheus_exposes_of_itself_arrives_by_name_and_labels() {
     prometheus.up();
     let site = Site::new();
     site.config(&format!(
-        "host: off\ndiscover: false\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{}/metrics\", service: ours, interval: 1s, series: 20000 }}]\ndestinations:\n{}",
+        "host: off\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{}/metrics\", service: ours, interval: 1s, series: 20000 }}]\ndestinations:\n{}",
         prometheus.port,
         prometheus.destination()
     ));
@@ -107,7 +107,7 @@ fn a_target_that_talks_nonsense_is_down_and_says_why() {
     let port = serve("<html>no metrics</html>\n".to_owned());
     let site = Site::new();
     site.config(&format!(
-        "host: off\ndiscover: false\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{port}\", interval: 1s }}]\n"
+        "host: off\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{port}\", interval: 1s }}]\n"
     ));
     let _agent = site.start();
     wait_for("up 0 on the box", SOON, || {
