@@ -133,7 +133,9 @@ mod tests {
     fn rows_that_do_not_listen_or_are_cut_are_passed_over() {
         let head = "  sl  local_address rem_address   st\n";
         let row = |state: &str| {
-            format!("{head}   0: 0100007F:1538 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 77 1\n")
+            format!(
+                "{head}   0: 0100007F:1538 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 77 1\n"
+            )
         };
         assert_eq!(tcp(&row("0A")).len(), 1);
         assert!(tcp(&row("01")).is_empty() && tcp("x\n 0: zz 0 0A\n").is_empty() && unix("x\n0: 1\n").is_empty());

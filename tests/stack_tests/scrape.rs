@@ -33,7 +33,9 @@ fn serve(body: String) -> u16 {
 /// What a job has, without what tells the two ways apart: the job, the instance, what the scraper itself adds.
 fn of_job(prometheus: &Prometheus, job: &str) -> BTreeMap<Labels, f64> {
     let all = prometheus.query(&format!("{{job=\"{job}\"}}")).unwrap_or_default();
-    let own = |name: &str| name == "up" || name == "target_info" || name.starts_with("scrape_") || name.starts_with("plimsoll_");
+    let own = |name: &str| {
+        name == "up" || name == "target_info" || name.starts_with("scrape_") || name.starts_with("plimsoll_")
+    };
     all.into_iter()
         .filter(|(labels, _)| !own(&labels["__name__"]))
         .map(|(mut labels, value)| {
@@ -71,7 +73,8 @@ fn every_series_arrives_as_prometheus_itself_scrapes_it() {
         if direct.len() < 20 {
             return Err(format!("only {} series", direct.len()));
         }
-        let missing: Vec<_> = direct.iter().filter(|(key, value)| !ours.get(key).is_some_and(|v| same(*v, **value))).collect();
+        let missing: Vec<_> =
+            direct.iter().filter(|(key, value)| !ours.get(key).is_some_and(|v| same(*v, **value))).collect();
         let more: Vec<_> = ours.keys().filter(|key| !direct.contains_key(*key)).collect();
         if missing.is_empty() && more.is_empty() { Ok(()) } else { Err(format!("missing {missing:?}; more {more:?}")) }
     });
@@ -106,9 +109,7 @@ fn what_prometheus_exposes_of_itself_arrives_by_name_and_labels() {
 fn a_target_that_talks_nonsense_is_down_and_says_why() {
     let port = serve("<html>no metrics</html>\n".to_owned());
     let site = Site::new();
-    site.config(&format!(
-        "host: off\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{port}\", interval: 1s }}]\n"
-    ));
+    site.config(&format!("host: off\ncollect:\n  scrape: [{{ url: \"http://127.0.0.1:{port}\", interval: 1s }}]\n"));
     let _agent = site.start();
     wait_for("up 0 on the box", SOON, || {
         let text = site.metrics()?;
