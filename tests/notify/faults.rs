@@ -89,6 +89,8 @@ async fn what_is_refused_for_good_is_counted_and_not_tried_for_ever() {
         let ((part, reason), loss) = running.board.losses().remove(0);
         assert_eq!((part.as_str(), reason, loss.count), ("notify x", "refused", 1));
         assert!(loss.hint.contains("Down: 400: bad [31m alert"), "{}", loss.hint);
+        let well = || (running.entry("x").failing_since.get() == 0).then_some(());
+        until("a notifier that is well, as it answers", well).await;
         running.offer(&[alert("Full")]);
         until("the next one", || (peer.taken().len() == 1).then_some(())).await;
     }
