@@ -23,6 +23,7 @@ use crate::spool::disk::RealDisk;
 use crate::spool::{Limits, Spool};
 use crate::status::Board;
 use crate::status::report::{Identity, Reporter};
+use crate::store::Store;
 use crate::store::latest::Latest;
 use crate::web;
 
@@ -57,6 +58,7 @@ struct Base {
     logs: Spool,
     metrics: Spool,
     pipeline: Pipeline,
+    store: Store,
     reporter: Arc<Reporter>,
     /// Ends the faces, after everything else.
     stop: Stop,
@@ -125,7 +127,18 @@ impl Base {
             started: clock::unix_nanos(),
         };
         let reporter = Arc::new(Reporter::new(identity, board.clone()));
-        Ok(Self { options, host, state, board, logs, metrics, pipeline, reporter, stop: Stop::new() })
+        Ok(Self {
+            options,
+            host,
+            state,
+            board,
+            logs,
+            metrics,
+            pipeline,
+            store: Store::memory(),
+            reporter,
+            stop: Stop::new(),
+        })
     }
 
     /// Checks the config as it lies on disk now and runs it. On any error the old one goes on.
@@ -187,11 +200,20 @@ impl Faces {
             }
         })];
         if let Some(&address) = config.listen.on().and_then(|listen| listen.http.on()) {
-            let Some(listener) = Self::listen(base, address).await else { return Ok(Self { tasks }) };
+            let listen = config.listen.on().cloned().unwrap_or_default();
+            let lock = web::Lock::new(&listen).map_err(anyhow::Error::msg)?;
+            let Some(listener) = Self::listen(base, address, &lock).await else { return Ok(Self { tasks }) };
+            let mut names = listen.names;
+            names.push(base.host.clone());
+            if !address.ip().is_unspecified() {
+                names.push(if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() });
+            }
             let shown = web::Faces {
                 reporter: Arc::clone(&base.reporter),
                 latest: base.pipeline.latest().clone(),
-                names: vec![base.host.clone()],
+                store: base.store.clone(),
+                names,
+                lock,
             };
             let page = web::serve(listener, shown, base.stop.clone());
             tasks.push(tokio::spawn(async move {
@@ -204,8 +226,8 @@ impl Faces {
     }
 
     /// The page is a convenience: that its port is taken must not keep the box from being watched.
-    async fn listen(base: &Base, address: std::net::SocketAddr) -> Option<tokio::net::TcpListener> {
-        match web::bind(address).await {
+    async fn listen(base: &Base, address: std::net::SocketAddr, lock: &web::Lock) -> Option<tokio::net::TcpListener> {
+        match web::bind(address, lock).await {
             Ok(listener) => Some(listener),
             Err(error) => {
                 base.board.note("page", Some(format!("no page and no /metrics: {error}")));
