@@ -22,10 +22,11 @@ struct Agent {
 fn start(folder: &Path) -> Agent {
     let path = folder.join("control.sock");
     let board = Board::new();
-    let reporter = Arc::new(Reporter::new(identity(), board.clone()));
+    let store = Store::memory();
+    let shown = Shown { reporter: Arc::new(Reporter::new(identity(), board.clone())), store: store.clone() };
     let (sender, commands) = mpsc::channel(1);
     let stop = Stop::new();
-    let task = tokio::spawn(serve(Socket::bind(&path).unwrap(), reporter, sender, stop.clone()));
+    let task = tokio::spawn(serve(Socket::bind(&path).unwrap(), shown, sender, stop.clone()));
     Agent { path, board, commands, stop, task }
 }
 
