@@ -133,7 +133,8 @@ impl Service {
             drop(place);
             answer
         });
-        let answer = done.await.map_err(|_| Status::internal("the query failed by a fault of the agent: see its log"))?;
+        let answer =
+            done.await.map_err(|_| Status::internal("the query failed by a fault of the agent: see its log"))?;
         Ok(Response::new(answer.into()))
     }
 }

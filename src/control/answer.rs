@@ -98,9 +98,7 @@ impl From<QueryFault> for QueryError {
     fn from(fault: QueryFault) -> Self {
         let place = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
         match fault.kind() {
-            FaultKind::Parse => {
-                Self::Parse { line: place(fault.line), column: place(fault.column), what: fault.text }
-            }
+            FaultKind::Parse => Self::Parse { line: place(fault.line), column: place(fault.column), what: fault.text },
             FaultKind::Limit => Self::Limit(fault.text),
             FaultKind::Timeout => {
                 let seconds = fault.text.parse().unwrap_or(0.0);

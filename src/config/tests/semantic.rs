@@ -158,7 +158,12 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
         ("store: { logs: { retention: 1s } }\n", 1, 29, &["1s is too short"]),
         ("store: { metrics: { size: 5 } }\n", 1, 27, &["too small"]),
         ("listen: { http: 0.0.0.0:1876 }\n", 1, 17, &["neither TLS nor a token", "127.0.0.1:1876"]),
-        ("listen: { http: 0.0.0.0:1876, token: { env: T } }\n", 1, 17, &["there is no TLS here", "`tls: { cert, key }`"]),
+        (
+            "listen: { http: 0.0.0.0:1876, token: { env: T } }\n",
+            1,
+            17,
+            &["there is no TLS here", "`tls: { cert, key }`"],
+        ),
         ("listen: { http: 0.0.0.0:1876, tls: { cert: /c, key: /k } }\n", 1, 17, &["there is no token here"]),
         ("listen: { tls: { cert: c, key: /k } }\n", 1, 24, &["is no absolute path"]),
         ("listen: { names: [box, 'http://box'] }\n", 1, 24, &["is no name of a host"]),
