@@ -7,6 +7,16 @@ use std::time::Duration;
 
 use crate::store::{Labels, Sample, Store};
 
+mod calls;
+mod eval;
+mod functions;
+mod lex;
+pub mod notes;
+mod parse;
+mod syntax;
+
+pub use notes::Notes;
+
 /// Bounds of one query.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -94,7 +104,8 @@ pub enum QueryError {
 /// A query that was read and checked.
 #[derive(Debug, Clone)]
 pub struct Query {
-    text: String,
+    source: String,
+    node: syntax::Node,
 }
 
 impl Query {
@@ -103,12 +114,12 @@ impl Query {
     /// # Errors
     /// [`QueryError::Parse`] with the place.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        Ok(Self { text: text.to_owned() })
+        Ok(Self { source: text.to_owned(), node: parse::parse(text)? })
     }
 
     /// As Prometheus would write it.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.source
     }
 }
 
@@ -116,8 +127,8 @@ impl Query {
 ///
 /// # Errors
 /// Any but [`QueryError::Parse`].
-pub fn instant(_store: &Store, _query: &Query, _at: i64, _limits: Limits) -> Result<Answer, QueryError> {
-    Err(QueryError::Execution("being written".into()))
+pub fn instant(store: &Store, query: &Query, at: i64, limits: Limits) -> Result<Answer, QueryError> {
+    eval::instant(store, query, at, limits)
 }
 
 /// The answers from `from` to `to` (Unix milliseconds, both included) every `step` milliseconds, as a matrix.
@@ -125,10 +136,13 @@ pub fn instant(_store: &Store, _query: &Query, _at: i64, _limits: Limits) -> Res
 /// # Errors
 /// Any but [`QueryError::Parse`].
 pub fn range(
-    _store: &Store,
-    _query: &Query,
-    (_from, _to, _step): (i64, i64, i64),
-    _limits: Limits,
+    store: &Store,
+    query: &Query,
+    (from, to, step): (i64, i64, i64),
+    limits: Limits,
 ) -> Result<Answer, QueryError> {
-    Err(QueryError::Execution("being written".into()))
+    eval::range(store, query, (from, to, step), limits)
 }
+
+#[cfg(test)]
+mod tests;

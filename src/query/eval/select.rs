@@ -1,0 +1,195 @@
+//! Selectors: the newest sample of each step, and the windows of ranges and subqueries.
+
+use std::mem;
+
+use super::block::{Block, Head, Steps, absent};
+use super::{DEFAULT_STEP, Eval};
+use crate::query::functions::Window;
+use crate::query::syntax::{Kind, Node, Selector, Shift, Subquery};
+use crate::query::{Notes, QueryError, Row};
+use crate::store::{self, Sample, sample};
+
+/// A function over the samples of a window.
+pub(super) type OverTime = fn(&Window<'_>, &[f64], &mut Notes) -> Option<f64>;
+
+/// Series whose samples are read one after the other.
+enum Source {
+    Stored(Vec<store::Series>),
+    /// The steps of a subquery.
+    Steps(Block, Steps),
+}
+
+/// A source and how its windows lie.
+pub(super) struct Ranges {
+    source: Source,
+    shift: Shift,
+    range: i64,
+}
+
+impl Eval<'_> {
+    /// An instant selector; `times` asks for the samples' times in seconds instead of their values.
+    pub(super) fn select(&mut self, selector: &Selector, steps: Steps, times: bool) -> Result<Block, QueryError> {
+        let lookback = i64::try_from(self.limits.lookback.as_millis()).unwrap_or(i64::MAX);
+        let from = self.reference(selector.shift, steps.from).saturating_sub(lookback).saturating_add(1);
+        let to = self.reference(selector.shift, steps.last());
+        let series = self.store.select(&selector.matchers, from, to)?;
+        let mut out = Block::new(&self.budget, steps.count);
+        let mut samples = mem::take(&mut self.samples);
+        for series in series {
+            samples.clear();
+            series.read(from, to, &mut samples)?;
+            self.spend(steps.count + samples.len())?;
+            let row = out.grow(series.labels().clone().into())?;
+            let (mut next, mut any) = (0, false);
+            for (step, cell) in row.iter_mut().enumerate() {
+                let at = self.reference(selector.shift, steps.at(step));
+                next += samples[next..].iter().take_while(|sample| sample.t <= at).count();
+                let Some(found) = next.checked_sub(1).map(|last| samples[last]) else { continue };
+                if found.t <= at.saturating_sub(lookback) || sample::is_stale(found.v) {
+                    continue;
+                }
+                *cell = if times { seconds(found.t) } else { found.v };
+                any = true;
+            }
+            if !any {
+                out.pop();
+            }
+        }
+        self.samples = samples;
+        Ok(out)
+    }
+
+    /// What a range selector or a subquery covers.
+    pub(super) fn ranges(&mut self, node: &Node, steps: Steps) -> Result<Ranges, QueryError> {
+        match &node.bare().kind {
+            Kind::Range(selector, range) => {
+                let from = self.reference(selector.shift, steps.from).saturating_sub(*range).saturating_add(1);
+                let to = self.reference(selector.shift, steps.last());
+                let source = Source::Stored(self.store.select(&selector.matchers, from, to)?);
+                Ok(Ranges { source, shift: selector.shift, range: *range })
+            }
+            Kind::Subquery(subquery) => self.subquery(subquery, steps),
+            _ => Ok(Ranges { source: Source::Stored(Vec::new()), shift: Shift::default(), range: 0 }),
+        }
+    }
+
+    fn subquery(&mut self, subquery: &Subquery, steps: Steps) -> Result<Ranges, QueryError> {
+        let every = subquery.step.unwrap_or(DEFAULT_STEP);
+        let earliest = self.reference(subquery.shift, steps.from).saturating_sub(subquery.range);
+        let latest = self.reference(subquery.shift, steps.last());
+        // The steps lie on multiples of their own interval; the first one is inside the range, which is open there.
+        let mut from = every.saturating_mul(earliest / every);
+        if from <= earliest {
+            from = from.saturating_add(every);
+        }
+        let count = if from > latest { 0 } else { usize::try_from((latest - from) / every).unwrap_or(0) + 1 };
+        self.budget.room(count)?;
+        let inner = Steps { from, every, count };
+        let block = if count == 0 { Block::new(&self.budget, 0) } else { self.eval(&subquery.expr, inner)? };
+        Ok(Ranges { source: Source::Steps(block, inner), shift: subquery.shift, range: subquery.range })
+    }
+
+    /// Calls `function` for each series and step; `args` are its scalars. Steps without an answer stay empty.
+    pub(super) fn over(
+        &mut self,
+        ranges: &Ranges,
+        steps: Steps,
+        function: OverTime,
+        args: &[Block],
+    ) -> Result<Block, QueryError> {
+        let mut out = Block::new(&self.budget, steps.count);
+        let mut samples = mem::take(&mut self.samples);
+        let mut values = vec![0.0; args.len()];
+        for index in 0..ranges.source.rows() {
+            let head = ranges.source.head(index);
+            self.load(ranges, index, steps, &mut samples)?;
+            let metric = head.labels.name().to_owned();
+            let row = out.grow(head)?;
+            let (mut low, mut high, mut any) = (0, 0, false);
+            for (step, cell) in row.iter_mut().enumerate() {
+                let at = steps.at(step);
+                let to = self.reference(ranges.shift, at);
+                let from = to.saturating_sub(ranges.range);
+                high += samples[high..].iter().take_while(|sample| sample.t <= to).count();
+                low += samples[low..high].iter().take_while(|sample| sample.t <= from).count();
+                if low == high {
+                    continue;
+                }
+                self.spend(high - low)?;
+                values.iter_mut().zip(args).for_each(|(value, arg)| *value = arg.value(step));
+                let window = Window { samples: &samples[low..high], from, to, at, metric: &metric };
+                if let Some(value) = function(&window, &values, &mut self.notes) {
+                    *cell = value;
+                    any = true;
+                }
+            }
+            if !any {
+                out.pop();
+            }
+        }
+        self.samples = samples;
+        Ok(out)
+    }
+
+    /// Reads all samples of a series that any step's window holds.
+    fn load(&mut self, ranges: &Ranges, index: usize, steps: Steps, out: &mut Vec<Sample>) -> Result<(), QueryError> {
+        out.clear();
+        let from = self.reference(ranges.shift, steps.from).saturating_sub(ranges.range).saturating_add(1);
+        let to = self.reference(ranges.shift, steps.last());
+        match &ranges.source {
+            Source::Stored(series) => {
+                series[index].read(from, to, out)?;
+                out.retain(|sample| !sample::is_stale(sample.v));
+            }
+            Source::Steps(block, inner) => {
+                let cells = block.row(index).iter().enumerate().filter(|(_, cell)| !absent(**cell));
+                out.extend(cells.map(|(step, cell)| Sample { t: inner.at(step), v: *cell }));
+            }
+        }
+        self.budget.room(out.len())?;
+        self.spend(out.len())
+    }
+
+    /// A range vector as the answer of an instant query.
+    pub(super) fn matrix(&mut self, node: &Node, steps: Steps) -> Result<Vec<Row>, QueryError> {
+        let ranges = self.ranges(node, steps)?;
+        let (mut out, mut held) = (Vec::<Row>::new(), 0);
+        for index in 0..ranges.source.rows() {
+            let mut samples = Vec::new();
+            self.load(&ranges, index, steps, &mut samples)?;
+            held += samples.len();
+            self.budget.room(held)?;
+            let head = ranges.source.head(index);
+            let labels = if head.drop { super::block::unnamed(&head.labels) } else { head.labels };
+            if !samples.is_empty() {
+                out.push(Row { labels, samples });
+            }
+        }
+        out.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(out)
+    }
+}
+
+impl Source {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Stored(series) => series.len(),
+            Self::Steps(block, _) => block.rows(),
+        }
+    }
+
+    fn head(&self, index: usize) -> Head {
+        match self {
+            Self::Stored(series) => series[index].labels().clone().into(),
+            Self::Steps(block, _) => block.heads[index].clone(),
+        }
+    }
+}
+
+/// Unix seconds.
+pub(super) fn seconds(millis: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 milliseconds")]
+    {
+        millis as f64 / 1000.0
+    }
+}
