@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::store::{Labels, Sample, Store};
+use crate::store::{Labels, Matcher, Sample, Store};
 
 mod calls;
 mod eval;
@@ -115,6 +115,14 @@ impl Query {
     /// [`QueryError::Parse`] with the place.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         Ok(Self { source: text.to_owned(), node: parse::parse(text)? })
+    }
+
+    /// What it demands of a series, where it is nothing but a selector of series.
+    pub fn selector(&self) -> Option<&[Matcher]> {
+        match &self.node.kind {
+            syntax::Kind::Select(selector) if selector.shift == syntax::Shift::default() => Some(&selector.matchers),
+            _ => None,
+        }
     }
 
     /// As Prometheus would write it.

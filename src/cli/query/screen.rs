@@ -7,9 +7,9 @@ use super::super::figures::{Unit, bars};
 use crate::base::terminal::{Paint, Style, WIDTH, cut, left, right};
 use crate::query::{Row, Value};
 use crate::status::report::words::{age, clean};
+use crate::store::Labels;
 use crate::store::labels::NAME;
 use crate::store::sample::is_stale;
-use crate::store::Labels;
 
 /// How an answer is shown.
 pub(super) struct Screen {
