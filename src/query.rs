@@ -13,6 +13,7 @@ mod functions;
 mod lex;
 pub mod notes;
 mod parse;
+mod print;
 mod syntax;
 
 pub use notes::Notes;
@@ -105,6 +106,7 @@ pub enum QueryError {
 #[derive(Debug, Clone)]
 pub struct Query {
     source: String,
+    text: String,
     node: syntax::Node,
 }
 
@@ -114,7 +116,8 @@ impl Query {
     /// # Errors
     /// [`QueryError::Parse`] with the place.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        Ok(Self { source: text.to_owned(), node: parse::parse(text)? })
+        let node = parse::parse(text)?;
+        Ok(Self { source: text.to_owned(), text: node.to_string(), node })
     }
 
     /// What it demands of a series, where it is nothing but a selector of series.
@@ -127,7 +130,7 @@ impl Query {
 
     /// As Prometheus would write it.
     pub fn text(&self) -> &str {
-        &self.source
+        &self.text
     }
 }
 

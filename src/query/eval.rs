@@ -179,7 +179,7 @@ impl<'a> Eval<'a> {
 
     fn walk(&mut self, node: &Node, steps: Steps) -> Result<Block, QueryError> {
         match &node.kind {
-            Kind::Number(value) => Block::scalar(&self.budget, (0..steps.count).map(|_| *value)),
+            Kind::Number(value, _) => Block::scalar(&self.budget, (0..steps.count).map(|_| *value)),
             Kind::Select(selector) => self.select(selector, steps, false),
             Kind::Paren(inner) => self.eval(inner, steps),
             Kind::Sign(minus, inner) => self.signed(*minus, inner, steps),

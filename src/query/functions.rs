@@ -3,8 +3,6 @@
 use super::Notes;
 use crate::store::Sample;
 
-pub(super) mod notation;
-
 /// The samples of one series that a step sees.
 #[derive(Debug)]
 pub(super) struct Window<'a> {

@@ -9,6 +9,8 @@ use super::notes::quoted;
 pub(super) enum Word {
     /// The end of the text.
     End,
+    /// Here the text cannot be cut.
+    Fault,
     /// A name without a colon, keywords among them.
     Name,
     /// A name with a colon.
@@ -41,15 +43,20 @@ const SIGNS: &[&str] = &[
 /// Signs inside braces.
 const BRACED: &[&str] = &["=~", "!~", "!=", "=", ",", "}"];
 
-/// Cuts a text into words, [`Word::End`] last.
-pub(super) fn cut(text: &str) -> Result<Vec<Token>, Fault> {
+/// Cuts a text into words, [`Word::End`] last; or up to what cannot be cut, [`Word::Fault`] last.
+pub(super) fn cut(text: &str) -> (Vec<Token>, Option<Fault>) {
     let mut cutter = Cutter { text, at: 0, parens: 0, brace: false, bracket: false };
     let mut out = Vec::with_capacity(text.len() / 4 + 1);
     loop {
-        let token = cutter.next()?;
-        out.push(token);
-        if token.word == Word::End {
-            return Ok(out);
+        match cutter.next() {
+            Ok(token) => out.push(token),
+            Err(fault) => {
+                out.push(Token { word: Word::Fault, start: cutter.at, end: cutter.at });
+                return (out, Some(fault));
+            }
+        }
+        if out.last().is_some_and(|token| token.word == Word::End) {
+            return (out, None);
         }
     }
 }
@@ -177,7 +184,7 @@ impl Cutter<'_> {
             return Ok(Word::Number);
         }
         let len = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').unwrap_or(rest.len());
-        if duration(&rest[..len]).is_some() {
+        if like_duration(&rest[..len]) {
             self.at += len;
             return Ok(Word::Duration);
         }
@@ -268,7 +275,15 @@ pub(super) fn number(text: &str) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "Prometheus converts in the same way")]
         return i64::from_str_radix(&plain, 8).ok().map(|value| value as f64);
     }
-    plain.parse().ok()
+    plain.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// Whether this is digits and units in turn, whatever the units are.
+fn like_duration(text: &str) -> bool {
+    let unit = |part: &str| matches!(part.strip_suffix('s').unwrap_or(part), "s" | "m" | "h" | "d" | "w" | "y" | "");
+    let mut parts = text.split_inclusive(|c: char| c.is_ascii_digit()).skip(1).peekable();
+    let ends = text.ends_with(|c: char| c.is_ascii_alphabetic());
+    ends && parts.peek().is_some() && parts.all(|part| unit(part.trim_end_matches(|c: char| c.is_ascii_digit())))
 }
 
 /// The milliseconds of a duration word: units fall from years to milliseconds, each once.

@@ -1,7 +1,7 @@
 //! From a PromQL text to its tree, refusing with its place what Prometheus refuses by default.
 
 use super::lex::{self, Token, Word};
-use super::notes::{position, quoted};
+use super::notes::{general, position, quoted};
 use super::syntax::{At, Group, Kind, Matching, Node, Op, Shift, Subquery, Type};
 use super::{QueryError, calls};
 
@@ -22,8 +22,8 @@ pub(super) fn parse(text: &str) -> Result<Node, QueryError> {
     if text.len() > MAX_TEXT {
         return Err(fail((0, format!("the query is longer than {MAX_TEXT} bytes"))));
     }
-    let tokens = lex::cut(text).map_err(fail)?;
-    Parser { text, tokens, at: 0, depth: 0 }.query().map_err(fail)
+    let (tokens, fault) = lex::cut(text);
+    Parser { text, tokens, fault, at: 0, depth: 0 }.query().map_err(fail)
 }
 
 type Parsed<T> = Result<T, lex::Fault>;
@@ -52,6 +52,8 @@ const KEYWORDS: &[&str] = &[
 struct Parser<'a> {
     text: &'a str,
     tokens: Vec<Token>,
+    /// Why the words end early.
+    fault: Option<lex::Fault>,
     at: usize,
     depth: usize,
 }
@@ -143,7 +145,7 @@ impl Parser<'_> {
         match token.word {
             Word::Number | Word::Duration => {
                 let value = self.seconds()?;
-                self.node(Kind::Number(value), token.start)
+                self.node(Kind::Number(value, token.word == Word::Duration), token.start)
             }
             Word::Text => {
                 let text = self.string()?;
@@ -346,7 +348,7 @@ impl Parser<'_> {
         #[expect(clippy::cast_precision_loss, reason = "the bound is meant roughly")]
         let bounded = seconds.is_finite() && seconds.abs() < i64::MAX as f64 / 1000.0;
         if !bounded {
-            return Err((place, format!("timestamp out of bounds for @ modifier: {seconds:.6}")));
+            return Err((place, format!("timestamp out of bounds for @ modifier: {}", general(seconds))));
         }
         #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
         Ok(At::Time((seconds * 1000.0).round() as i64))
@@ -361,7 +363,14 @@ impl Parser<'_> {
             Word::Duration => lex::duration(text).map(|millis| millis as f64 / 1000.0),
             _ => lex::number(text),
         };
-        value.ok_or_else(|| (token.start, format!("error parsing number: {}", quoted(text))))
+        value.ok_or_else(|| {
+            let text = quoted(text);
+            let what = match token.word {
+                Word::Duration => format!("not a valid duration string: {text}"),
+                _ => format!("error parsing number: {text} is out of range"),
+            };
+            (token.start, what)
+        })
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) struct Node {
 /// What an expression is.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    Number(f64),
+    /// A number; true: written as a duration, in seconds.
+    Number(f64, bool),
     Text(String),
     Select(Selector),
     /// A selector with its range in milliseconds.
@@ -243,7 +244,7 @@ impl Node {
     /// What it yields.
     pub(super) fn ty(&self) -> Type {
         match &self.kind {
-            Kind::Number(_) => Type::Scalar,
+            Kind::Number(..) => Type::Scalar,
             Kind::Text(_) => Type::Text,
             Kind::Select(_) | Kind::Aggregate(_) => Type::Vector,
             Kind::Range(..) | Kind::Subquery(_) => Type::Matrix,

@@ -79,3 +79,89 @@ fn operators_and_aggregations_answer_as_prometheus_does() {
         assert_eq!(ask(&store, query, 180_000).unwrap(), *want, "{query}");
     }
 }
+
+#[test]
+fn a_refusal_names_its_place_in_the_words_of_prometheus() {
+    let cases = [
+        ("", "1:1: parse error: no expression found in input"),
+        ("up +", "1:5: parse error: unexpected end of input"),
+        ("sum(up", "1:7: parse error: unclosed left parenthesis"),
+        ("rate(up)", "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector"),
+        ("sum(\n  rate(up[5m]) by (job)\n)", "2:16: parse error: unexpected <by>"),
+        ("1 > 2", "1:3: parse error: comparisons between scalars must use BOOL modifier"),
+        ("up and 1", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
+        ("{job=~\".*\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+        ("up{job=~\"(\"}", "1:4: parse error: error parsing regexp: unclosed group"),
+        ("up[5m] + 1", "1:1: parse error: binary expression must contain only scalar and instant vector types"),
+        ("nope(up)", "1:1: parse error: unknown function with name \"nope\""),
+        ("clamp(up, 1)", "1:1: parse error: expected 3 argument(s) in call to \"clamp\", got 2"),
+        ("up offset 5m offset 1m", "1:1: parse error: offset may not be set multiple times"),
+        ("up @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times"),
+        ("é", "1:1: parse error: unexpected character: 'é'"),
+        ("\"é\" !", "1:5: parse error: unexpected character after '!': end of input"),
+        ("up\0", "1:3: parse error: unexpected character: '\\x00'"),
+        // What Prometheus has only behind its flags, or what needs native histograms.
+        ("sort_by_label(up, \"job\")", "1:1: parse error: function \"sort_by_label\" is not enabled"),
+        ("info(up)", "1:1: parse error: function \"info\" is not enabled"),
+        ("a + fill(0) b", "1:1: parse error: binop fill modifiers are experimental and not enabled"),
+        ("rate(up[5m] smoothed)", "1:13: parse error: smoothed modifier is experimental and not enabled"),
+        ("up </ 1", "1:4: parse error: trim operators need native histograms, which are not kept here"),
+        (
+            "limitk(1, up)",
+            "1:1: parse error: limitk() is experimental and must be enabled with \
+             --enable-feature=promql-experimental-functions",
+        ),
+    ];
+    for (query, want) in cases {
+        assert_eq!(Query::parse(query).unwrap_err().to_string(), want, "{query}");
+    }
+}
+
+#[test]
+fn a_query_is_written_as_prometheus_writes_it() {
+    let cases = [
+        ("sum  (up) by(job,\"a.b\")", "sum by (job, \"a.b\") (up)"),
+        ("up{b!=\"2\",a='1'} offset 90m", "up{a=\"1\",b!=\"2\"} offset 1h30m"),
+        ("{\"up\"}[1w:30] @ end()", "{__name__=\"up\"}[1w:30s] @ end()"),
+        ("a*ON(x)GROUP_LEFT(y)b ^ -1e3", "a * on (x) group_left (y) b ^ -1000"),
+        ("topk(3,up==BOOL 1)>5m", "topk(3, up == bool 1) > 5m"),
+        ("-(rate(up[8d])) @ 1.5", ""),
+    ];
+    for (query, want) in cases {
+        match Query::parse(query) {
+            Ok(query) => assert_eq!(query.text(), want),
+            Err(error) => assert!(want.is_empty(), "{query}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn hostile_texts_are_refused_quickly_without_eating_the_stack() {
+    let long = |part: &str| part.repeat(100_000 / part.len());
+    for part in ["(", "-", "a+", "a or ", "sum(", "a[5m:1m]", "{", "\"", "[", "a^", "abs(", "\0", "+1 "] {
+        for text in [long(part), part.repeat(20_000 / part.len()), format!("{}a", part.repeat(5_000 / part.len()))] {
+            assert!(matches!(Query::parse(&text), Err(QueryError::Parse { .. })), "{part}");
+        }
+    }
+    let text = format!("\"{}\"", "x".repeat(60_000));
+    assert_eq!(ask(&Store::memory(), &text, 0).unwrap(), ["x".repeat(60_000)], "a long text is no nesting");
+    let chain = format!("a{}", " + a".repeat(90));
+    assert!(Query::parse(&chain).is_ok(), "what people write is far below the bound");
+}
+
+#[test]
+fn a_query_beyond_its_limits_ends_with_the_limit() {
+    let store = shop();
+    let asked = |query: &str, span: (i64, i64, i64), limits: Limits| {
+        range(&store, &Query::parse(query).unwrap(), span, limits).unwrap_err().to_string()
+    };
+    assert_eq!(
+        asked("requests", (0, 11_001_000, 1_000), limits()),
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
+    );
+    let few = Limits { samples: 100, ..limits() };
+    let many = "query processing would load too many samples into memory in query execution";
+    assert_eq!(asked("requests", (0, 600_000, 1_000), few), many);
+    let query = Query::parse("requests[1h:1ms]").unwrap();
+    assert_eq!(instant(&store, &query, 0, few).unwrap_err().to_string(), many);
+}

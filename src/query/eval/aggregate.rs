@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use super::Eval;
 use super::block::{ABSENT, Block, Head, Steps, absent, of_name};
 use crate::query::QueryError;
-use crate::query::functions::notation;
 use crate::query::notes::{Note, general, quoted};
+use crate::query::print::decimal;
 use crate::query::syntax::{Aggregate, Aggregator};
 use crate::store::Labels;
 
@@ -140,7 +140,7 @@ impl Eval<'_> {
                     continue;
                 }
                 self.spend(64)?;
-                let valued = labels.with(label, &notation::decimal(cell));
+                let valued = labels.with(label, &decimal(cell));
                 let key = valued.filter(|name| aggregate.keeps(name) || name == label && !aggregate.without);
                 let row = if let Some(row) = rows.get(&key) {
                     *row

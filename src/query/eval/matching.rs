@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::block::{Block, of_name};
 use crate::query::notes::quoted;
+use crate::query::print::label;
 use crate::query::syntax::{Group, Matching, Op};
 use crate::store::Labels;
 
@@ -76,12 +77,6 @@ pub(super) fn joined(many: &Labels, one: &Labels, op: Op, matching: &Matching, u
 
 /// All labels in braces, as Prometheus' errors show them.
 pub(super) fn braced(labels: &Labels) -> String {
-    let plain = |name: &str| {
-        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit())
-    };
-    let shown = labels.iter().map(|(name, value)| {
-        let name = if plain(name) { name.to_owned() } else { quoted(name) };
-        format!("{name}={}", quoted(value))
-    });
+    let shown = labels.iter().map(|(name, value)| format!("{}={}", label(name), quoted(value)));
     format!("{{{}}}", shown.collect::<Vec<_>>().join(", "))
 }

@@ -20,9 +20,9 @@ pub(super) fn paren(place: usize, end: usize, inner: Node) -> Parsed<Node> {
 }
 
 pub(super) fn sign(place: usize, minus: bool, inner: Node) -> Parsed<Node> {
-    if let Kind::Number(value) = inner.kind {
+    if let Kind::Number(value, duration) = inner.kind {
         let value = if minus { -value } else { value };
-        return Ok(Node { kind: Kind::Number(value), place, ..inner });
+        return Ok(Node { kind: Kind::Number(value, duration), place, ..inner });
     }
     let ty = inner.ty();
     if !matches!(ty, Type::Scalar | Type::Vector) {

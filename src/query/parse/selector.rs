@@ -154,13 +154,16 @@ impl Parser<'_> {
     }
 
     pub(super) fn node(&self, kind: Kind, place: usize) -> Parsed<Node> {
-        let fixed = matches!(kind, Kind::Number(_) | Kind::Text(_));
+        let fixed = matches!(kind, Kind::Number(..) | Kind::Text(_));
         build::checked(kind, place, self.done(), 1, fixed)
     }
 
     /// Complains about the word that comes next.
     pub(super) fn unexpected<T>(&self, context: &str, expected: &str) -> Parsed<T> {
         let token = self.peek();
+        if let Some(fault) = self.fault.as_ref().filter(|_| token.word == Word::Fault) {
+            return Err(fault.clone());
+        }
         let mut what = format!("unexpected {}", self.described(token));
         if !context.is_empty() {
             what += " in ";
@@ -179,7 +182,7 @@ impl Parser<'_> {
         let short: String = text.chars().take(10).collect();
         let short = if short.len() < text.len() { format!("{}...", quoted(&short)) } else { quoted(text) };
         match token.word {
-            Word::End => "end of input".into(),
+            Word::End | Word::Fault => "end of input".into(),
             Word::Name if build::is_aggregator(&lower) => format!("<aggr:{text}>"),
             Word::Name if KEYWORDS.contains(&lower.as_str()) => format!("<{text}>"),
             Word::Name if Op::ALL.iter().any(|(op, _, _)| *op == lower) => format!("<op:{text}>"),
