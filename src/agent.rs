@@ -13,6 +13,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::alert::view::Views;
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::config::{self, Config};
@@ -59,6 +60,7 @@ struct Base {
     metrics: Spool,
     pipeline: Pipeline,
     store: Store,
+    views: Views,
     reporter: Arc<Reporter>,
     /// Ends the faces, after everything else.
     stop: Stop,
@@ -136,6 +138,7 @@ impl Base {
             metrics,
             pipeline,
             store: Store::memory(),
+            views: Views::default(),
             reporter,
             stop: Stop::new(),
         })
@@ -213,6 +216,7 @@ impl Faces {
                 reporter: Arc::clone(&base.reporter),
                 latest: base.pipeline.latest().clone(),
                 store: base.store.clone(),
+                views: base.views.clone(),
                 names,
                 lock,
             };

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use crate::alert::view::Views;
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::status::report::words::clean;
@@ -66,6 +67,8 @@ pub struct Faces {
     pub latest: Latest,
     /// Recent series, for the query API.
     pub store: Store,
+    /// Rules and alerts as they stand.
+    pub views: Views,
     /// Host names that requests may name, besides `localhost`, `127.0.0.1` and `[::1]`.
     pub names: Vec<String>,
     /// What stands before everything.
@@ -95,7 +98,7 @@ pub async fn serve(listener: TcpListener, faces: Faces, stop: Stop) -> io::Resul
 pub async fn serve_with(listener: TcpListener, faces: Faces, limits: Limits, stop: Stop) -> io::Result<()> {
     let guard = Arc::new(Guard::new(listener.local_addr()?.port(), &faces.names, faces.lock.token.clone()));
     let tls = faces.lock.tls.clone().map(TlsAcceptor::from);
-    let api = api::routes(faces.store.clone());
+    let api = api::routes(faces.store.clone(), faces.views.clone());
     let shared = Shared { faces, answers: Arc::new(Semaphore::new(LARGE_ANSWERS)) };
     let router = Router::new()
         .route("/", get(show_page))

@@ -16,12 +16,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::alert::view::Views;
 use crate::query::{Limits, QueryError};
 use crate::store::{Store, StoreError};
 
 pub mod json;
 pub mod params;
 mod queries;
+mod rules;
 mod selector;
 mod series;
 
@@ -60,15 +62,17 @@ const FORMS: [&str; 6] = ["query", "query_range", "query_exemplars", "format_que
 #[derive(Clone)]
 pub(super) struct Api {
     store: Store,
+    views: Views,
     running: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     answers: Arc<Semaphore>,
 }
 
 /// The routes below `/api/v1`.
-pub(super) fn routes(store: Store) -> Router {
+pub(super) fn routes(store: Store, views: Views) -> Router {
     let api = Api {
         store,
+        views,
         running: Arc::new(Semaphore::new(RUNNING)),
         waiting: Arc::default(),
         answers: Arc::new(Semaphore::new(ANSWERS_KIB)),
@@ -82,6 +86,8 @@ pub(super) fn routes(store: Store) -> Router {
         .route("/api/v1/labels", get(series::labels).post(series::labels))
         .route("/api/v1/label/{name}/values", get(series::values))
         .route("/api/v1/metadata", get(series::metadata))
+        .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/alerts", get(rules::alerts))
         .route("/api/v1/status/buildinfo", get(buildinfo))
         .with_state(api)
 }

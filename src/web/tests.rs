@@ -17,6 +17,7 @@ pub(super) struct Server {
     board: Board,
     latest: Latest,
     pub(super) store: Store,
+    pub(super) views: Views,
     pub(super) address: SocketAddr,
     stop: Stop,
     task: tokio::task::JoinHandle<io::Result<()>>,
@@ -28,13 +29,20 @@ pub(super) async fn start(limits: Limits) -> Server {
     let identity = Identity { version: "1.2.3".into(), host: "box".into(), pid: 7, started };
     let latest = Latest::new();
     let reporter = Arc::new(Reporter::new(identity, board.clone()));
-    let (names, store) = (vec!["Box.example".into()], Store::memory());
-    let faces = Faces { reporter, latest: latest.clone(), store: store.clone(), names, lock: Lock::default() };
+    let (names, store, views) = (vec!["Box.example".into()], Store::memory(), Views::default());
+    let faces = Faces {
+        reporter,
+        latest: latest.clone(),
+        store: store.clone(),
+        views: views.clone(),
+        names,
+        lock: Lock::default(),
+    };
     let listener = bind("127.0.0.1:0".parse().unwrap(), &Lock::default()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = Stop::new();
     let task = tokio::spawn(serve_with(listener, faces, limits, stop.clone()));
-    Server { board, latest, store, address, stop, task }
+    Server { board, latest, store, views, address, stop, task }
 }
 
 impl Server {
@@ -345,7 +353,7 @@ async fn others_than_the_box_are_served_with_tls_and_the_token_only() {
     let reporter =
         Arc::new(Reporter::new(Identity { version: "1".into(), host: "box".into(), pid: 7, started: 1 }, Board::new()));
     let names = vec!["box.example".into()];
-    let faces = Faces { reporter, latest: Latest::new(), store: Store::memory(), names, lock };
+    let faces = Faces { reporter, latest: Latest::new(), store: Store::memory(), views: Views::default(), names, lock };
     let stop = Stop::new();
     let task = tokio::spawn(serve_with(listener, faces, Limits::default(), stop.clone()));
     // One that never greets, and one that greets in the clear: neither holds up the others.

@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::params::Params;
 use super::{Api, LIMITS, Refusal, TRUNCATED, answer, json, params, remarks, success};
 use crate::base::clock;
-use crate::query::{self, Answer, Limits, Query, Value};
+use crate::query::{self, Answer, Limits, Query, QueryError, Value};
 
 pub(super) async fn query(State(api): State<Api>, request: Request) -> Response {
     answer(instant(&api, request).await)
@@ -65,7 +65,13 @@ async fn range(api: &Api, request: Request) -> Result<Response, Refusal> {
     let text = params.get("query").to_owned();
     let run = move |store: &_, left| {
         let query = Query::parse(&text)?;
-        Ok(query::range(store, &query, (from, to, step), Limits { time: left, ..limits })?)
+        query::range(store, &query, (from, to, step), Limits { time: left, ..limits }).map_err(|error| match &error {
+            // Told by the evaluator, though it is a mistake in the request.
+            QueryError::Execution(text) if text.starts_with("invalid expression type") => {
+                Refusal::parameter("query", text)
+            }
+            _ => error.into(),
+        })
     };
     let found = api.run(limits.time, run).await?;
     send(api, found, limit, to).await

@@ -117,7 +117,7 @@ fn sets(store: &Store, selectors: &[Vec<Matcher>], from: i64, to: i64) -> Result
 }
 
 /// `match[]`, each a selector that does not match everything.
-fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
+pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
     params.all("match[]").take(MAX_SELECTORS).map(selector).collect()
 }
 

@@ -3,6 +3,7 @@
 use super::super::Limits as Connections;
 use super::super::tests::{Server, body, start, status};
 use super::*;
+use crate::alert::view::{AlertView, GroupView, RuleView, View};
 use crate::base::clock;
 use crate::store::{Labels, Sample};
 
@@ -96,6 +97,12 @@ async fn wrong_requests_are_refused_in_prometheus_words() {
         ("query_range?query=up&start=0&end=20000&step=1", "exceeded maximum resolution of 11,000 points"),
         ("query_range?query=up&start=-9e12&end=9e12&step=0.000000001", "exceeded maximum resolution"),
         ("metadata?limit=x", "limit must be a number"),
+        ("rules?type=x", "invalid parameter \"type\": not supported value \"x\""),
+        ("rules?exclude_alerts=maybe", "error converting exclude_alerts"),
+        ("rules?match[]=%7B%7D", "must contain at least one non-empty matcher"),
+        ("rules?group_limit=0", "group_limit needs to be greater than 0"),
+        ("rules?group_next_token=x", "group_limit needs to be present"),
+        ("rules?group_limit=1&group_next_token=x", "were rule groups changed?"),
     ] {
         let (code, answer) = get(&server, path).await;
         assert_eq!((code, answer["errorType"].as_str()), (400, Some("bad_data")), "{path}: {answer}");
@@ -168,6 +175,7 @@ async fn a_form_without_end_is_neither_read_nor_waited_for() {
 async fn queries_wait_for_their_turn_and_too_many_are_sent_away() {
     let api = Api {
         store: Store::memory(),
+        views: Views::default(),
         running: Arc::new(Semaphore::new(RUNNING)),
         waiting: Arc::default(),
         answers: Arc::new(Semaphore::new(ANSWERS_KIB)),
@@ -195,6 +203,55 @@ async fn queries_wait_for_their_turn_and_too_many_are_sent_away() {
     let panicked = api.run(Duration::from_secs(60), |_, _| -> Result<(), Refusal> { panic!("a fault") }).await;
     assert_eq!(panicked.unwrap_err().status.as_u16(), 500);
     assert_eq!(api.running.available_permits(), RUNNING, "a fault keeps no place");
+}
+
+#[tokio::test]
+async fn rules_are_filtered_and_come_in_pages() {
+    let server = server().await;
+    let rule = |name: &str, team: &str, alert: bool| RuleView {
+        name: name.into(),
+        labels: vec![("team".into(), team.into())],
+        alert: alert.then(AlertView::default),
+        ..RuleView::default()
+    };
+    let group =
+        |name: &str, rules| GroupView { file: "f.yaml".into(), name: name.into(), rules, ..GroupView::default() };
+    let groups = vec![
+        group("one", vec![rule("A", "x", true), rule("r:b", "y", false)]),
+        group("two", vec![rule("C", "y", true)]),
+        group("three", vec![rule("r:d", "x", false)]),
+    ];
+    server.views.set(View { groups, ..View::default() });
+    let names = |answer: &serde_json::Value| -> Vec<String> {
+        let groups = answer["data"]["groups"].as_array().unwrap().iter();
+        let rules = groups.flat_map(|group| group["rules"].as_array().unwrap().iter());
+        rules.map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
+    };
+    for (query, expected) in [
+        ("", &["A", "r:b", "C", "r:d"][..]),
+        ("?type=alert", &["A", "C"]),
+        ("?type=record", &["r:b", "r:d"]),
+        ("?rule_name[]=A&rule_name[]=C", &["A", "C"]),
+        ("?rule_group[]=two", &["C"]),
+        ("?file[]=other", &[]),
+        ("?match[]=%7Bteam=%22x%22%7D", &["A", "r:d"]),
+    ] {
+        let (code, answer) = get(&server, &format!("rules{query}")).await;
+        assert_eq!((code, names(&answer)), (200, expected.iter().map(|name| (*name).to_owned()).collect()), "{query}");
+    }
+    let (mut all, mut token) = (Vec::new(), String::new());
+    for page in 0..3 {
+        let (_, answer) = get(&server, &format!("rules?group_limit=1{token}")).await;
+        assert_eq!(answer["data"]["groups"].as_array().unwrap().len(), 1);
+        all.extend(names(&answer));
+        match answer["data"]["groupNextToken"].as_str() {
+            Some(next) => token = format!("&group_next_token={next}"),
+            None => assert_eq!(page, 2),
+        }
+    }
+    assert_eq!(all, ["A", "r:b", "C", "r:d"]);
+    let (_, answer) = get(&server, "alerts").await;
+    assert_eq!(answer["data"], serde_json::json!({ "alerts": [] }));
 }
 
 #[test]
