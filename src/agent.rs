@@ -196,7 +196,11 @@ struct Faces {
 impl Faces {
     async fn start(base: &Base, config: &Config, commands: mpsc::Sender<Command>) -> anyhow::Result<Self> {
         let socket = control::Socket::bind(&state::socket(&base.state))?;
-        let shown = control::Shown { reporter: Arc::clone(&base.reporter), store: base.store.clone() };
+        let shown = control::Shown {
+            reporter: Arc::clone(&base.reporter),
+            store: base.store.clone(),
+            views: base.views.clone(),
+        };
         let control = control::serve(socket, shown, commands, base.stop.clone());
         let mut tasks = vec![tokio::spawn(async move {
             if let Err(error) = control.await {

@@ -9,12 +9,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tonic::{Request, Response, Status};
 
+use crate::alert::view::{Activation, Views};
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::query::{Answer, Limits, Query, QueryError};
 use crate::status::report::Reporter;
 use crate::store::Store;
 
+mod alerts;
 mod answer;
 pub mod client;
 mod convert;
@@ -24,13 +26,15 @@ pub mod generated;
 pub mod place;
 pub mod socket;
 
+pub use alerts::Alerts;
 pub use client::{Client, ClientError};
 pub use socket::{Socket, SocketError};
 
 use generated::control_server::{Control, ControlServer};
 use generated::reload_response::Outcome;
 use generated::{
-    QueryRangeRequest, QueryRequest, QueryResponse, ReloadRequest, ReloadResponse, StatusRequest, StatusResponse,
+    AlertsRequest, AlertsResponse, QueryRangeRequest, QueryRequest, QueryResponse, ReloadRequest, ReloadResponse,
+    StatusRequest, StatusResponse,
 };
 
 /// An order to the agent.
@@ -47,6 +51,8 @@ pub struct Shown {
     pub reporter: Arc<Reporter>,
     /// Recent series.
     pub store: Store,
+    /// Rules and alerts as they stand.
+    pub views: Views,
 }
 
 /// A request is empty or an expression.
@@ -69,6 +75,8 @@ const QUERY: Limits = Limits {
 };
 /// Queries at once, over all connections.
 const QUERIES: usize = 2;
+/// Activations in one answer; the oldest are left out.
+const MAX_HISTORY: usize = 5000;
 /// How often rates are marked; [`Reporter::tick`] keeps its own distance.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -156,6 +164,20 @@ impl Control for Service {
             return Err(Status::invalid_argument("a range ends after its start, and its step is positive"));
         }
         self.ask(move |store| crate::query::range(store, &Query::parse(&query)?, (from, to, step), QUERY)).await
+    }
+
+    async fn alerts(&self, request: Request<AlertsRequest>) -> Result<Response<AlertsResponse>, Status> {
+        let since = request.into_inner().history_since;
+        let views = self.shown.views.clone();
+        let read = tokio::task::spawn_blocking(move || if since == 0 { Ok(Vec::new()) } else { views.history(since) });
+        let mut history: Vec<Activation> = match read.await {
+            Ok(history) => history.map_err(Status::data_loss)?,
+            Err(_) => return Err(Status::internal("reading the history failed by a fault of the agent: see its log")),
+        };
+        history.truncate(MAX_HISTORY);
+        let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let view = (*self.shown.views.get()).clone();
+        Ok(Response::new(Alerts { now, view, history }.into()))
     }
 
     async fn reload(&self, _: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {

@@ -8,8 +8,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::generated::control_client::ControlClient;
 use super::generated::reload_response::Outcome;
-use super::generated::{QueryRangeRequest, QueryRequest, QueryResponse, ReloadRequest, StatusRequest};
-use super::{MAX_REQUEST, MAX_RESPONSE, RELOAD_TIME};
+use super::generated::{AlertsRequest, QueryRangeRequest, QueryRequest, QueryResponse, ReloadRequest, StatusRequest};
+use super::{Alerts, MAX_REQUEST, MAX_RESPONSE, RELOAD_TIME};
 use crate::query::{Answer, QueryError};
 use crate::status::report::Report;
 
@@ -75,6 +75,12 @@ impl Client {
             Some(Outcome::Refused(text)) => Ok(Err(text)),
             None => Err(ClientError::NoAnswer { socket: self.socket.clone(), problem: "an empty answer".into() }),
         }
+    }
+
+    /// Rules and alerts, and what fired since `history_since` (Unix milliseconds; 0: nothing of that).
+    pub async fn alerts(&mut self, history_since: i64) -> Result<Alerts, ClientError> {
+        let answer = self.control.alerts(AlertsRequest { history_since }).await;
+        Ok(answer.map_err(|status| no_answer(&self.socket, &status))?.into_inner().into())
     }
 
     /// The answer of an expression at `at` (Unix milliseconds), or (the inner error) why there is none.
