@@ -60,10 +60,7 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn exit_code(alerts: &Alerts) -> ExitCode {
-    let bad = rules(alerts).any(|(_, rule)| match State::of(rule) {
-        State::Firing | State::CannotFire => true,
-        _ => false,
-    });
+    let bad = rules(alerts).any(|(_, rule)| matches!(State::of(rule), State::Firing | State::CannotFire));
     if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -72,7 +72,7 @@ impl Screen<'_> {
             what.push_str(&format!("  {own}"));
         }
         let before = 21 + 12 + 2 + SEVERITY + 2;
-        let row = format!("{start}{}  {severity}  {}", right(&length, 12), cut(&what, WIDTH - before));
+        let row = format!("{start}{}  {severity}  {}", right(&cut(&length, 12), 12), cut(&what, WIDTH - before));
         let style = if one.end.is_none() { Style::Bad } else { Style::Plain };
         let mut out = self.paint.text(style, row.trim_end()) + "\n";
         let told =
