@@ -8,6 +8,7 @@ pub mod config;
 pub mod derived;
 pub mod host;
 pub mod own;
+pub mod queue;
 pub mod schedule;
 
 /// One system that is read in rounds.

@@ -14,6 +14,7 @@ mod lex;
 pub mod notes;
 mod parse;
 mod print;
+mod sums;
 mod syntax;
 
 pub use notes::Notes;
