@@ -85,7 +85,8 @@ fn limits(params: &Params) -> Result<Limits, Refusal> {
         let nanos = params::duration(text).map_err(|why| Refusal::parameter("timeout", &why))?;
         let time = u64::try_from(nanos).unwrap_or(0);
         if time == 0 {
-            return Err(Refusal::parameter("timeout", &format!("timeout must be positive, got {text}")));
+            let got = nanos as f64 / 1e9;
+            return Err(Refusal::parameter("timeout", &format!("timeout must be positive, got {got}s")));
         }
         // A longer time than ours is no error: the shorter one holds.
         limits.time = limits.time.min(Duration::from_nanos(time));
