@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod rules;
+pub mod state;
 pub mod template;
 pub mod view;
