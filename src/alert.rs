@@ -1,6 +1,7 @@
 //! Prometheus' rule files, evaluated on the box as Prometheus would: groups, states, restore.
 
 pub mod config;
+pub mod group;
 pub mod rules;
 pub mod state;
 pub mod template;
