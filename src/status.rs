@@ -11,10 +11,12 @@ use crate::signal::frame::Signal;
 
 pub mod destination;
 pub mod report;
+pub mod rules;
 pub mod source;
 pub mod spool;
 
 pub use destination::Destination;
+pub use rules::Rules;
 pub use source::Source;
 pub use spool::Spool;
 
@@ -29,6 +31,7 @@ struct Shared {
     sources: Mutex<BTreeMap<String, Arc<Source>>>,
     destinations: Mutex<BTreeMap<(String, Signal), Arc<Destination>>>,
     spools: Mutex<BTreeMap<Signal, Arc<Spool>>>,
+    rules: Arc<Rules>,
     losses: Mutex<BTreeMap<(String, &'static str), Loss>>,
     notes: Mutex<BTreeMap<String, String>>,
 }
@@ -89,6 +92,11 @@ impl Board {
     /// All spools.
     pub fn spools(&self) -> Vec<(Signal, Arc<Spool>)> {
         lock(&self.shared.spools).iter().map(|(signal, entry)| (*signal, Arc::clone(entry))).collect()
+    }
+
+    /// The entry of the alert rules.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.shared.rules)
     }
 
     /// Counts `count` things that `part` (such as `tail` or `export loki`) lost for `reason` (a short snake_case

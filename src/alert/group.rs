@@ -221,6 +221,11 @@ impl Run {
         run.alerts = alerts;
     }
 
+    /// After a start: [`Alerts::resume`] for the rule at `index`.
+    pub fn resume(&mut self, index: usize, now: i64, until: i64, away: i64) {
+        self.rules.get_mut(index).unwrap_or(&mut self.failing).alerts.resume(now, until, away);
+    }
+
     /// The series of rules that `new` does not have, to be ended; what `new` has goes on where this one stands.
     pub fn hand_over(mut self, new: &mut Self) -> Vec<Labels> {
         new.missed = self.missed;
