@@ -12,6 +12,7 @@ mod eval;
 mod functions;
 mod lex;
 mod names;
+pub mod notation;
 pub mod notes;
 mod parse;
 mod print;

@@ -53,7 +53,8 @@ impl Eval<'_> {
             self.notes.at(place, Note::Quantile(f64::NAN));
         }
         let (low, high) = spread(q);
-        for q in [high, low].into_iter().filter(|q| !(0.0..=1.0).contains(q)) {
+        // Where none is a number both are still where they began.
+        for q in [high, low].into_iter().filter(|_| low <= high).filter(|q| !(0.0..=1.0).contains(q)) {
             self.notes.at(place, Note::Quantile(q));
         }
         let groups = Groups::of(aggregate, input);
@@ -77,12 +78,12 @@ impl Eval<'_> {
     /// `topk` and `bottomk`: the elements themselves, the best first in an instant query.
     fn top(&mut self, aggregate: &Aggregate, mut input: Block, k: &[f64]) -> Result<Block, QueryError> {
         let (low, high) = spread(k);
-        if high < 1.0 || input.rows() == 0 {
-            return Ok(Block::new(&self.budget, input.steps));
-        }
         let fault = |what: String| Err(QueryError::Execution(what));
         if k.iter().any(|k| k.is_nan()) {
             return fault("Parameter value is NaN".into());
+        }
+        if high < 1.0 {
+            return Ok(Block::new(&self.budget, input.steps));
         }
         // The largest numbers that fit into 64 bits with a sign.
         if low <= -9_223_372_036_854_775_808.0 {

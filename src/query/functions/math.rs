@@ -28,8 +28,9 @@ pub(super) fn find(name: &str) -> Option<fn(f64, &[f64]) -> f64> {
         "asinh" => |value, _| value.asinh(),
         "acosh" => |value, _| value.acosh(),
         "atanh" => |value, _| value.atanh(),
-        "deg" => |value, _| value * 180.0 / std::f64::consts::PI,
-        "rad" => |value, _| value * std::f64::consts::PI / 180.0,
+        // The factor first: the product must not overflow on the way.
+        "deg" => |value, _| value * (180.0 / std::f64::consts::PI),
+        "rad" => |value, _| value * (std::f64::consts::PI / 180.0),
         _ => return None,
     })
 }
