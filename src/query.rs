@@ -11,6 +11,7 @@ mod calls;
 mod eval;
 mod functions;
 mod lex;
+mod names;
 pub mod notes;
 mod parse;
 mod print;
@@ -123,6 +124,11 @@ impl Query {
     /// As Prometheus would write it.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The names of the metrics that it asks for, each once, as far as selectors name one.
+    pub fn names(&self) -> Vec<&str> {
+        names::names(&self.node)
     }
 }
 
