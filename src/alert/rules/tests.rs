@@ -67,7 +67,7 @@ fn every_fault_has_its_place_and_names_what_is_wrong() {
 fn faults_in_expressions_and_templates_point_into_them() {
     let plain = wrong("groups:\n- name: a\n  rules:\n  - alert: A\n    expr: up == ) 1\n");
     assert!(plain.contains("r.yaml:5:18"), "{plain}");
-    let block = wrong("groups:\n- name: a\n  rules:\n  - alert: A\n    expr: |\n      up\n        == ) 1\n");
+    let block = wrong("groups:\n- name: a\n  rules:\n  - alert: A\n    expr: |\n      up\n        == +* 1\n");
     assert!(block.contains("r.yaml:7:13"), "{block}");
     let template = wrong(
         "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: up\n    annotations:\n      summary: \"x {{ nofunc }}\"\n",
