@@ -13,6 +13,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::alert::view::Views;
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::config::{self, Config};
@@ -23,6 +24,7 @@ use crate::spool::disk::RealDisk;
 use crate::spool::{Limits, Spool};
 use crate::status::Board;
 use crate::status::report::{Identity, Reporter};
+use crate::store::Store;
 use crate::store::latest::Latest;
 use crate::web;
 
@@ -57,6 +59,8 @@ struct Base {
     logs: Spool,
     metrics: Spool,
     pipeline: Pipeline,
+    store: Store,
+    views: Views,
     reporter: Arc<Reporter>,
     /// Ends the faces, after everything else.
     stop: Stop,
@@ -125,7 +129,19 @@ impl Base {
             started: clock::unix_nanos(),
         };
         let reporter = Arc::new(Reporter::new(identity, board.clone()));
-        Ok(Self { options, host, state, board, logs, metrics, pipeline, reporter, stop: Stop::new() })
+        Ok(Self {
+            options,
+            host,
+            state,
+            board,
+            logs,
+            metrics,
+            pipeline,
+            store: Store::memory(),
+            views: Views::default(),
+            reporter,
+            stop: Stop::new(),
+        })
     }
 
     /// Checks the config as it lies on disk now and runs it. On any error the old one goes on.
@@ -180,18 +196,33 @@ struct Faces {
 impl Faces {
     async fn start(base: &Base, config: &Config, commands: mpsc::Sender<Command>) -> anyhow::Result<Self> {
         let socket = control::Socket::bind(&state::socket(&base.state))?;
-        let control = control::serve(socket, Arc::clone(&base.reporter), commands, base.stop.clone());
+        let shown = control::Shown {
+            reporter: Arc::clone(&base.reporter),
+            store: base.store.clone(),
+            views: base.views.clone(),
+        };
+        let control = control::serve(socket, shown, commands, base.stop.clone());
         let mut tasks = vec![tokio::spawn(async move {
             if let Err(error) = control.await {
                 tracing::error!("the control socket ended: {error}");
             }
         })];
         if let Some(&address) = config.listen.on().and_then(|listen| listen.http.on()) {
-            let Some(listener) = Self::listen(base, address).await else { return Ok(Self { tasks }) };
+            let listen = config.listen.on().cloned().unwrap_or_default();
+            let lock = web::Lock::new(&listen).map_err(anyhow::Error::msg)?;
+            let Some(listener) = Self::listen(base, address, &lock).await else { return Ok(Self { tasks }) };
+            let mut names = listen.names;
+            names.push(base.host.clone());
+            if !address.ip().is_unspecified() {
+                names.push(if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() });
+            }
             let shown = web::Faces {
                 reporter: Arc::clone(&base.reporter),
                 latest: base.pipeline.latest().clone(),
-                names: vec![base.host.clone()],
+                store: base.store.clone(),
+                views: base.views.clone(),
+                names,
+                lock,
             };
             let page = web::serve(listener, shown, base.stop.clone());
             tasks.push(tokio::spawn(async move {
@@ -204,8 +235,8 @@ impl Faces {
     }
 
     /// The page is a convenience: that its port is taken must not keep the box from being watched.
-    async fn listen(base: &Base, address: std::net::SocketAddr) -> Option<tokio::net::TcpListener> {
-        match web::bind(address).await {
+    async fn listen(base: &Base, address: std::net::SocketAddr, lock: &web::Lock) -> Option<tokio::net::TcpListener> {
+        match web::bind(address, lock).await {
             Ok(listener) => Some(listener),
             Err(error) => {
                 base.board.note("page", Some(format!("no page and no /metrics: {error}")));

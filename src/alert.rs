@@ -1,5 +1,8 @@
 //! Prometheus' rule files, evaluated on the box as Prometheus would: groups, states, restore.
 
 pub mod config;
+pub mod group;
 pub mod rules;
+pub mod state;
 pub mod template;
+pub mod view;

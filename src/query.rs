@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::store::{Labels, Sample, Store};
+use crate::store::{Labels, Matcher, Sample, Store};
 
 mod calls;
 mod eval;
@@ -15,6 +15,7 @@ mod names;
 pub mod notes;
 mod parse;
 mod print;
+mod sums;
 mod syntax;
 
 pub use notes::Notes;
@@ -119,6 +120,14 @@ impl Query {
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         let node = parse::parse(text)?;
         Ok(Self { source: text.to_owned(), text: node.to_string(), node })
+    }
+
+    /// What it demands of a series, where it is nothing but a selector of series.
+    pub fn selector(&self) -> Option<&[Matcher]> {
+        match &self.node.kind {
+            syntax::Kind::Select(selector) if selector.shift == syntax::Shift::default() => Some(&selector.matchers),
+            _ => None,
+        }
     }
 
     /// As Prometheus would write it.

@@ -26,8 +26,11 @@ fn text(base: &Base, settings: &Config, plan: &Plan) -> Result<String, std::fmt:
         writeln!(out, "  ships to  {} ({signals})", visible(&name))?;
     }
     writeln!(out, "  state     {}", base.state.display())?;
-    if let Some(address) = settings.listen.on().and_then(|listen| listen.http.on()) {
-        writeln!(out, "  page      http://{address}/")?;
+    if let Some(listen) = settings.listen.on()
+        && let Some(address) = listen.http.on()
+    {
+        let scheme = if listen.tls.is_some() { "https" } else { "http" };
+        writeln!(out, "  page      {scheme}://{address}/")?;
     }
     let state = base.options.state.as_ref().map(|state| format!(" --state {}", state.display())).unwrap_or_default();
     writeln!(out, "next: plimsoll status{state}")?;

@@ -11,6 +11,7 @@ mod binary;
 mod block;
 mod call;
 mod matching;
+mod relabel;
 mod select;
 
 use block::{Block, Budget, Steps, absent};

@@ -3,20 +3,58 @@
 use super::Notes;
 use crate::store::Sample;
 
+mod dates;
+pub(super) mod histogram;
+pub(super) mod labels;
+mod math;
+mod rates;
+mod windows;
+
 /// The samples of one series that a step sees.
 #[derive(Debug)]
 pub(super) struct Window<'a> {
+    /// In the order of time, at least one, stale markers taken out.
     pub(super) samples: &'a [Sample],
+    /// The range's bounds after offsets, Unix milliseconds; the left one is open.
     pub(super) from: i64,
     pub(super) to: i64,
+    /// The step, Unix milliseconds.
     pub(super) at: i64,
+    /// The metric's name, for remarks.
     pub(super) metric: &'a str,
 }
 
-pub(super) fn over_time(_name: &str) -> Option<fn(&Window<'_>, &[f64], &mut Notes) -> Option<f64>> {
-    None
+/// A function of a range; the numbers are its scalar arguments. `None`: the series has no answer.
+type OverTime = fn(&Window<'_>, &[f64], &mut Notes) -> Option<f64>;
+
+/// The function of a range with this name.
+pub(super) fn over_time(name: &str) -> Option<OverTime> {
+    Some(match name {
+        "rate" => rates::rate,
+        "increase" => rates::increase,
+        "delta" => rates::delta,
+        "irate" => rates::irate,
+        "idelta" => rates::idelta,
+        "deriv" => rates::deriv,
+        "predict_linear" => rates::predict_linear,
+        "changes" => rates::changes,
+        "resets" => rates::resets,
+        "avg_over_time" => windows::avg,
+        "count_over_time" => windows::count,
+        "first_over_time" => windows::first,
+        "last_over_time" => windows::last,
+        "max_over_time" => windows::max,
+        "min_over_time" => windows::min,
+        "present_over_time" => windows::present,
+        "quantile_over_time" => windows::quantile,
+        "stddev_over_time" => windows::stddev,
+        "stdvar_over_time" => windows::stdvar,
+        "sum_over_time" => windows::sum,
+        _ => return None,
+    })
 }
 
-pub(super) fn simple(_name: &str) -> Option<fn(f64, &[f64]) -> f64> {
-    None
+/// The function of one element's value with this name; the numbers are its scalar arguments.
+pub(super) fn simple(name: &str) -> Option<fn(f64, &[f64]) -> f64> {
+    math::find(name).or_else(|| dates::find(name))
 }

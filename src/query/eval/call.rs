@@ -24,9 +24,9 @@ impl Eval<'_> {
             ("absent_over_time", [arg]) => self.absent_over_time(arg, steps),
             ("timestamp", [arg]) => self.timestamp(arg, steps),
             ("sort" | "sort_desc", [arg]) => self.sort(node, arg, steps, name == "sort"),
-            ("label_replace" | "label_join" | "histogram_quantile" | "histogram_fraction", _) => {
-                Err(QueryError::Execution(format!("{name} is being written")))
-            }
+            ("label_replace" | "label_join", [arg, texts @ ..]) => self.relabel(name, arg, texts, steps),
+            ("histogram_quantile", [q, arg]) => self.histogram(args, &[q], arg, steps),
+            ("histogram_fraction", [lower, upper, arg]) => self.histogram(args, &[lower, upper], arg, steps),
             _ => match functions::over_time(name) {
                 Some(function) => self.over_time(name, args, steps, function),
                 None => self.elementwise(name, args, steps),
