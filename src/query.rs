@@ -11,6 +11,7 @@ mod calls;
 mod eval;
 mod functions;
 mod lex;
+pub mod notation;
 pub mod notes;
 mod parse;
 mod print;

@@ -77,12 +77,12 @@ impl Eval<'_> {
     /// `topk` and `bottomk`: the elements themselves, the best first in an instant query.
     fn top(&mut self, aggregate: &Aggregate, mut input: Block, k: &[f64]) -> Result<Block, QueryError> {
         let (low, high) = spread(k);
-        if high < 1.0 || input.rows() == 0 {
-            return Ok(Block::new(&self.budget, input.steps));
-        }
         let fault = |what: String| Err(QueryError::Execution(what));
         if k.iter().any(|k| k.is_nan()) {
             return fault("Parameter value is NaN".into());
+        }
+        if high < 1.0 {
+            return Ok(Block::new(&self.budget, input.steps));
         }
         // The largest numbers that fit into 64 bits with a sign.
         if low <= -9_223_372_036_854_775_808.0 {

@@ -4,13 +4,12 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::Eval;
-use super::block::{ABSENT, Block, Head, Steps, absent};
+use super::block::{ABSENT, Block, Head, Steps, absent, of_name};
 use super::select::seconds;
 use crate::query::notes::Note;
 use crate::query::syntax::{Kind, Node, Type};
 use crate::query::{QueryError, functions};
 use crate::store::Labels;
-use crate::store::labels::NAME;
 use crate::store::matcher::Op;
 
 impl Eval<'_> {
@@ -168,7 +167,7 @@ fn selected(arg: &Node) -> Labels {
     };
     let mut out: Vec<(&str, &str)> = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
-    for matcher in matchers.iter().filter(|matcher| matcher.name != NAME) {
+    for matcher in matchers.iter().filter(|matcher| !of_name(&matcher.name)) {
         if matcher.op == Op::Equal && !seen.contains(&matcher.name.as_str()) {
             out.push((&matcher.name, &matcher.value));
             seen.push(&matcher.name);

@@ -103,7 +103,8 @@ impl Eval<'_> {
         for index in 0..ranges.source.rows() {
             let head = ranges.source.head(index);
             self.load(ranges, index, steps, &mut samples)?;
-            let metric = head.labels.name().to_owned();
+            let labels = head.labels.clone();
+            let metric = labels.name();
             let row = out.grow(head)?;
             let (mut low, mut high, mut any) = (0, 0, false);
             for (step, cell) in row.iter_mut().enumerate() {
@@ -117,7 +118,7 @@ impl Eval<'_> {
                 }
                 self.spend(high - low)?;
                 values.iter_mut().zip(args).for_each(|(value, arg)| *value = arg.value(step));
-                let window = Window { samples: &samples[low..high], from, to, at, metric: &metric };
+                let window = Window { samples: &samples[low..high], from, to, at, metric };
                 if let Some(value) = function(&window, &values, &mut self.notes) {
                     *cell = value;
                     any = true;

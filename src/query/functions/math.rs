@@ -28,9 +28,9 @@ pub(super) fn find(name: &str) -> Option<fn(f64, &[f64]) -> f64> {
         "asinh" => |value, _| value.asinh(),
         "acosh" => |value, _| value.acosh(),
         "atanh" => |value, _| value.atanh(),
-        // Go divides its constants exactly before it rounds.
-        "deg" => |value, _| value * 57.295_779_513_082_32,
-        "rad" => |value, _| value * 0.017_453_292_519_943_295,
+        // The factor first: the product must not overflow on the way.
+        "deg" => |value, _| value * (180.0 / std::f64::consts::PI),
+        "rad" => |value, _| value * (std::f64::consts::PI / 180.0),
         _ => return None,
     })
 }

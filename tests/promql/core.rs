@@ -1,0 +1,98 @@
+//! What needs native histograms or experimental features, told by what a statement uses.
+
+use std::collections::BTreeSet;
+
+use plimsoll::store::Labels;
+
+use super::script::Eval;
+
+/// What the section has loaded.
+#[derive(Debug, Default)]
+pub(crate) struct Data {
+    /// Names of metrics with native histograms.
+    native: BTreeSet<String>,
+}
+
+/// Functions behind `promql-experimental-functions`, and modifiers behind other flags.
+const EXPERIMENTAL: &[&str] = &[
+    "double_exponential_smoothing",
+    "histogram_quantiles",
+    "info",
+    "integral",
+    "limitk",
+    "limit_ratio",
+    "mad_over_time",
+    "max_of",
+    "min_of",
+    "range",
+    "sort_by_label",
+    "sort_by_label_desc",
+    "start_timestamp",
+    "step",
+    "ts_of_first_over_time",
+    "ts_of_last_over_time",
+    "ts_of_max_over_time",
+    "ts_of_min_over_time",
+    "anchored",
+    "smoothed",
+    "fill",
+    "fill_left",
+    "fill_right",
+    "__type__",
+    "__unit__",
+];
+
+/// Functions of native histograms.
+const NATIVE: &[&str] =
+    &["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum", "histogram_trim"];
+
+impl Data {
+    /// A series that is read; `native`: its classic buckets are kept as a native histogram too.
+    pub(crate) fn plain(&mut self, labels: &Labels, native: bool) {
+        if native && let Some(base) = labels.name().strip_suffix("_bucket") {
+            self.native.insert(base.to_owned());
+        }
+    }
+
+    /// A series that is not: its name.
+    pub(crate) fn native(&mut self, text: &str) {
+        let name = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next().unwrap_or_default();
+        self.native.insert(name.to_owned());
+    }
+
+    /// Whether an evaluation needs neither.
+    pub(crate) fn is_core(&self, eval: &Eval) -> bool {
+        let query = &eval.query;
+        let words: Vec<&str> = query
+            .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
+            .filter(|word| !word.is_empty())
+            .collect();
+        let uses = |list: &[&str]| words.iter().any(|word| list.contains(word));
+        // start() and end() are experimental as functions, and plain behind an `@`.
+        let bare = query.replace("@ start()", "").replace("@ end()", "").replace("@start()", "").replace("@end()", "");
+        let times = bare.contains("start()") || bare.contains("end()");
+        let nameless =
+            query.contains("__name__") || query.starts_with('{') || query.contains("({") || query.contains(" {");
+        let native = eval.native
+            || words.iter().any(|word| self.native.contains(*word))
+            || (nameless && !self.native.is_empty())
+            || query.contains("</")
+            || query.contains(">/");
+        !(native || times || uses(EXPERIMENTAL) || uses(NATIVE) || calculated_duration(query))
+    }
+}
+
+/// Arithmetic in a duration: `[5m + 1m]`, `offset (1m * 2)`, `offset -(1m)`.
+fn calculated_duration(query: &str) -> bool {
+    let plain = |text: &str| {
+        let text = text.trim().trim_start_matches(['-', '+']);
+        text.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_')
+    };
+    let ranges = query.split('[').skip(1).filter_map(|rest| rest.split(']').next());
+    let ranges = ranges.flat_map(|range| range.split(':')).any(|part| !plain(part));
+    let offset = query.split("offset").skip(1).any(|rest| {
+        let rest = rest.trim_start().trim_start_matches(['-', '+']).trim_start();
+        rest.starts_with('(')
+    });
+    ranges || offset
+}
