@@ -97,7 +97,7 @@ fn history() -> Vec<Activation> {
         silenced: String::new(),
     };
     let mut silenced = fired("LoadHigh", &[("severity", "ticket")], 200_000, Some(95), &[]);
-    silenced.silenced = "in Alertmanager by ops until 14:00".into();
+    silenced.silenced = "silenced in Alertmanager by ops until 14:00".into();
     vec![
         fired("DiskFull", &[("severity", "page"), ("mountpoint", "/")], 454, None, &["pager", "chat"]),
         fired("DiskFull", &[("severity", "page"), ("mountpoint", "/srv")], 100_000, Some(7500), &["pager"]),
