@@ -99,7 +99,8 @@ pub async fn serve_with(listener: TcpListener, faces: Faces, limits: Limits, sto
     let guard = Arc::new(Guard::new(listener.local_addr()?.port(), &faces.names, faces.lock.token.clone()));
     let tls = faces.lock.tls.clone().map(TlsAcceptor::from);
     let api = api::routes(faces.store.clone(), faces.views.clone());
-    let shared = Shared { faces, answers: Arc::new(Semaphore::new(LARGE_ANSWERS)) };
+    let shared =
+        Shared { faces, answers: Arc::new(Semaphore::new(LARGE_ANSWERS)), drawing: Arc::new(Semaphore::new(1)) };
     let router = Router::new()
         .route("/", get(show_page))
         .route("/style.css", get(show_style))
@@ -130,6 +131,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 struct Shared {
     faces: Faces,
     answers: Arc<Semaphore>,
+    /// Pages whose drawings are being made: one at a time.
+    drawing: Arc<Semaphore>,
 }
 
 /// A text that holds one of the places for large answers until its last byte is sent.
@@ -149,6 +152,19 @@ impl Shared {
         self.faces.reporter.report(clock::unix_nanos())
     }
 
+    /// The drawings of the page; none while another page has its own made.
+    async fn charts(&self) -> Vec<page::Chart> {
+        let Ok(place) = Arc::clone(&self.drawing).try_acquire_owned() else { return Vec::new() };
+        let store = self.faces.store.clone();
+        let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let made = tokio::task::spawn_blocking(move || {
+            let charts = page::charts(&store, now);
+            drop(place);
+            charts
+        });
+        made.await.unwrap_or_default()
+    }
+
     fn large(&self, kind: &'static str, make: impl FnOnce() -> String) -> Response {
         match Arc::clone(&self.answers).try_acquire_owned() {
             Ok(place) => respond(StatusCode::OK, kind, Bytes::from_owner(Held { text: make(), _place: place })),
@@ -158,7 +174,9 @@ impl Shared {
 }
 
 async fn show_page(State(shared): State<Shared>) -> Response {
-    shared.large("text/html; charset=utf-8", || page::page(&shared.report()))
+    let charts = shared.charts().await;
+    let view = shared.faces.views.get();
+    shared.large("text/html; charset=utf-8", || page::page(&shared.report(), &view, &charts))
 }
 
 async fn show_style() -> Response {

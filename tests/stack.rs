@@ -22,6 +22,8 @@ mod loki;
 mod metrics;
 #[path = "support/prometheus.rs"]
 mod prometheus;
+#[path = "stack_tests/query.rs"]
+mod query;
 
 use std::time::Duration;
 

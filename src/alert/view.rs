@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::notify::ledger::{self, Ledger};
 use crate::store::Labels;
 
 /// The newest view. Clones share it.
@@ -35,6 +36,15 @@ impl Views {
     /// Says where past activations are read.
     pub fn set_history(&self, history: History) {
         *self.history.lock().unwrap_or_else(PoisonError::into_inner) = Some(history);
+    }
+
+    /// Reads past activations from the ledger.
+    pub fn read_from(&self, ledger: Arc<Ledger>) {
+        self.set_history(Arc::new(move |since| {
+            let mut all = ledger.read(since, i64::MAX, |_| true).map_err(|error| error.to_string())?;
+            all.reverse();
+            Ok(all.into_iter().map(Into::into).collect())
+        }));
     }
 
     /// Past activations since `since` (Unix milliseconds), newest first. It reads a disk.
@@ -162,8 +172,27 @@ pub struct Activation {
     pub value: f64,
     /// Who was told, by the name in the config.
     pub told: Vec<String>,
-    /// Who silenced or acknowledged it, where that is known; else empty.
+    /// That it was acknowledged, or silenced and by what, where that is known; else empty.
     pub silenced: String,
+}
+
+impl From<ledger::Activation> for Activation {
+    fn from(one: ledger::Activation) -> Self {
+        let held = one.silences.iter().rev().find(|(_, by)| !by.is_empty());
+        let held = held.map(|(_, by)| format!("silenced by {}", by.join(", ")));
+        let parts: Vec<String> = one.acknowledged.map(|_| "acknowledged".to_owned()).into_iter().chain(held).collect();
+        let mut told: Vec<(i64, String)> = one.delivered.into_iter().map(|(name, at)| (at, name)).collect();
+        told.sort();
+        Self {
+            rule: one.rule,
+            labels: Labels::new(one.labels),
+            start: one.start,
+            end: one.end,
+            value: one.value,
+            told: told.into_iter().map(|(_, name)| name).collect(),
+            silenced: parts.join("; "),
+        }
+    }
 }
 
 impl RuleView {
@@ -176,5 +205,39 @@ impl RuleView {
             None if self.evaluated == 0 => "unknown",
             None => "inactive",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::Alert;
+
+    #[test]
+    fn the_history_is_that_of_the_ledger_newest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::open(&dir.path().join("ledger"), ledger::MOST_BYTES, 1000).unwrap());
+        let alert = |name: &str, starts_at, resolved| Alert {
+            labels: Labels::new([("alertname", name), ("severity", "page")]),
+            annotations: Vec::new(),
+            starts_at,
+            ends_at: starts_at + 100,
+            resolved,
+            value: 2.5,
+            generator_url: String::new(),
+        };
+        ledger.begin(&alert("Old", 1000, false), "Old");
+        ledger.delivered(&alert("Old", 1000, false), "pager", 1020);
+        ledger.delivered(&alert("Old", 1000, false), "chat", 1010);
+        ledger.end(&alert("Old", 1000, true));
+        ledger.begin(&alert("New", 5000, false), "New");
+        let views = Views::default();
+        assert_eq!(views.history(1), Ok(Vec::new()));
+        views.read_from(ledger);
+        let all = views.history(1).unwrap();
+        let told: Vec<_> = all.iter().map(|one| (one.rule.as_str(), one.start, one.end, one.value)).collect();
+        assert_eq!(told, [("New", 5000, None, 2.5), ("Old", 1000, Some(1100), 2.5)]);
+        assert_eq!(all[1].told, ["chat", "pager"]);
+        assert_eq!(views.history(2000).unwrap().len(), 1);
     }
 }

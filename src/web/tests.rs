@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::alert::view::{ActiveView, AlertView, GroupView, Presence, RuleView, View};
 use crate::base::clock::SECOND;
 use crate::signal::frame::Signal;
 use crate::signal::metrics::{Desc, Samples};
@@ -236,12 +237,56 @@ async fn the_page_escapes_whatever_comes_from_outside() {
     to.failing_since.set(1);
     server.board.lost(evil, "x", 1, evil);
     server.board.note(evil, Some(evil.into()));
+    let labels = crate::store::Labels::new([("severity", evil), (evil, evil)]);
+    let summary = vec![("summary".to_owned(), evil.to_owned())];
+    let active =
+        vec![ActiveView { labels, annotations: summary, firing: true, active: 5, kept_since: None, value: 1.0 }];
+    let presence = Presence::CannotFire { why: evil.into(), mend: evil.into() };
+    let alert = Some(AlertView { active, ..AlertView::default() });
+    let rule = RuleView { name: evil.into(), presence, alert, ..RuleView::default() };
+    let group = GroupView { name: evil.into(), rules: vec![rule], ..GroupView::default() };
+    server.views.set(View { off: false, groups: vec![group] });
     let answer = server.get("/").await;
     assert_eq!(status(&answer), 200);
     let page = body(&answer);
     assert!(page.contains("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&lt;/script&gt;&amp;&#39;?"), "{page}");
     assert!(!page.contains("<img") && !page.contains("<script") && !page.contains("</script"), "{page}");
     assert!(!page.contains(" style=") && !page.contains("<style"), "the policy allows no inline style");
+}
+
+#[tokio::test]
+async fn the_page_draws_the_last_hour_and_lists_what_fires() {
+    let server = start(Limits::default()).await;
+    let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap();
+    let labels = crate::store::Labels::new([("__name__", "system_filesystem_utilization_ratio"), ("mountpoint", "/")]);
+    for minute in 0..50 {
+        let sample = crate::store::Sample { t: now - (50 - minute) * 60_000, v: 0.41 };
+        assert!(server.store.append(&labels, sample));
+    }
+    let quiet = RuleView { name: "DiskFull".into(), alert: Some(AlertView::default()), ..RuleView::default() };
+    let group = |rule| vec![GroupView { rules: vec![rule], ..GroupView::default() }];
+    server.views.set(View { off: false, groups: group(quiet.clone()) });
+    let answer = server.get("/").await;
+    assert!(answer.contains("<svg ") && answer.contains("fullest disk</span> <b>41 %</b>"), "{answer}");
+    assert!(answer.contains("Nothing fires. Quiet rules: 1."), "{answer}");
+    let labels = crate::store::Labels::new([("severity", "page")]);
+    let active = ActiveView {
+        labels,
+        annotations: vec![("summary".into(), "/ is full".into())],
+        firing: true,
+        active: now - 754_000,
+        kept_since: None,
+        value: 1.0,
+    };
+    let alert = Some(AlertView { active: vec![active], ..AlertView::default() });
+    server.views.set(View { off: false, groups: group(RuleView { alert, ..quiet }) });
+    let answer = server.get("/").await;
+    assert!(
+        answer.contains("DiskFull</td><td>page</td><td>fires</td><td class=\"n\">12 min</td><td>/ is full"),
+        "{answer}"
+    );
+    server.views.set(View { off: true, groups: Vec::new() });
+    assert!(server.get("/").await.contains("Switched off on this box."));
 }
 
 fn quick() -> Limits {

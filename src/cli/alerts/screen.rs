@@ -77,7 +77,7 @@ impl Screen<'_> {
         let mut out = self.paint.text(style, row.trim_end()) + "\n";
         let told =
             if one.told.is_empty() { "nobody was told".to_owned() } else { format!("told: {}", one.told.join(", ")) };
-        let silenced = if one.silenced.is_empty() { String::new() } else { format!("; silenced {}", one.silenced) };
+        let silenced = if one.silenced.is_empty() { String::new() } else { format!("; {}", one.silenced) };
         for line in wrap(&clean(&format!("{told}{silenced}")), WIDTH - before) {
             out.push_str(&format!("{}{line}\n", " ".repeat(before)));
         }

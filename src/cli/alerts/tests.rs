@@ -83,6 +83,10 @@ fn filled() -> Alerts {
         group("fleet", vec![fleet]),
         group("certificates", vec![waits]),
     ];
+    Alerts { now: NOW, view: View { off: false, groups }, history: history() }
+}
+
+fn history() -> Vec<Activation> {
     let fired = |rule: &str, pairs: &[(&str, &str)], ago: i64, long: Option<i64>, told: &[&str]| Activation {
         rule: rule.into(),
         labels: Labels::new(pairs.iter().copied()),
@@ -93,13 +97,12 @@ fn filled() -> Alerts {
         silenced: String::new(),
     };
     let mut silenced = fired("LoadHigh", &[("severity", "ticket")], 200_000, Some(95), &[]);
-    silenced.silenced = "in Alertmanager by ops until 14:00".into();
-    let history = vec![
+    silenced.silenced = "silenced in Alertmanager by ops until 14:00".into();
+    vec![
         fired("DiskFull", &[("severity", "page"), ("mountpoint", "/")], 454, None, &["pager", "chat"]),
         fired("DiskFull", &[("severity", "page"), ("mountpoint", "/srv")], 100_000, Some(7500), &["pager"]),
         silenced,
-    ];
-    Alerts { now: NOW, view: View { off: false, groups }, history }
+    ]
 }
 
 fn screen(alerts: &Alerts) -> Screen<'_> {

@@ -1,6 +1,6 @@
 //! `match[]`: one selector as the matchers of the store.
 
-use crate::query::Query;
+use crate::query::{Query, QueryError};
 use crate::store::Matcher;
 
 /// The matchers of a series selector.
@@ -8,12 +8,16 @@ use crate::store::Matcher;
 /// # Errors
 /// The text is no selector, or one that matches everything; in Prometheus' words where it has some.
 pub(super) fn selector(text: &str) -> Result<Vec<Matcher>, String> {
-    let query = Query::parse(text).map_err(|error| error.to_string())?;
+    const EVERYTHING: &str = "match[] must contain at least one non-empty matcher";
+    let query = Query::parse(text).map_err(|error| match error {
+        QueryError::Parse { what, .. } if what.ends_with("at least one non-empty matcher") => EVERYTHING.to_owned(),
+        error => error.to_string(),
+    })?;
     let Some(matchers) = query.selector() else {
         return Err("1:1: parse error: a series selector is wanted here, such as up{job=\"node\"}".into());
     };
     if matchers.iter().all(|matcher| matcher.matches("")) {
-        return Err("match[] must contain at least one non-empty matcher".into());
+        return Err(EVERYTHING.into());
     }
     Ok(matchers.to_vec())
 }
