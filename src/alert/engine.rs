@@ -249,6 +249,17 @@ impl Engine {
         Some((run.slot(now), run.interval()))
     }
 
+    /// What fires now.
+    pub fn firing(&self) -> Vec<notify::Alert> {
+        let mut out = Vec::new();
+        for run in &self.shared.runs {
+            let run = lock(run);
+            let active = run.alerts().flat_map(|(_, alerts)| alerts.active());
+            out.extend(active.filter(|alert| alert.fired_at.is_some()).map(|alert| alert.message(0, "")));
+        }
+        out
+    }
+
     fn scene(&self, now: i64) -> Scene<'_> {
         let Parts { catalogue, board, store, .. } = &self.shared.parts;
         Scene { catalogue, board, store, recorded: &self.shared.recorded, now }

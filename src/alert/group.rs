@@ -29,6 +29,8 @@ pub struct Setting {
     pub external_labels: Labels,
     /// `$externalURL`, and where the links of alerts lead.
     pub external_url: String,
+    /// The name of this box, for alerts of the agent's own.
+    pub host: String,
     /// Bounds of each rule's query.
     pub limits: Limits,
     /// Whether a failing rule raises [`FAILING`].
@@ -127,7 +129,7 @@ impl Run {
             self.evaluate_rule(index, (ts, store, setting), record, &mut round);
         }
         if setting.failing {
-            self.tell_failing(ts, record, &mut round);
+            self.tell_failing((ts, &setting.host), record, &mut round);
         }
         self.evaluated = ts;
         self.took = began.elapsed();
@@ -179,11 +181,12 @@ impl Run {
     }
 
     /// Alerts for the rules that fail.
-    fn tell_failing(&mut self, ts: i64, record: &mut Record<'_>, round: &mut Round) {
+    fn tell_failing(&mut self, (ts, host): (i64, &str), record: &mut Record<'_>, round: &mut Round) {
         let failing = self.group.rules.iter().zip(&self.rules).enumerate();
         let found = failing.filter(|(_, (_, run))| !run.error.is_empty()).map(|(index, (rule, run))| Found {
             labels: Labels::new([
                 ("alertname", FAILING.to_owned()),
+                ("instance", host.to_owned()),
                 ("rule", rule.name.clone()),
                 ("rule_group", self.group.name.clone()),
                 ("rule_index", index.to_string()),

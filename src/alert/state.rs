@@ -214,15 +214,7 @@ impl Alerts {
             alert.sent_at = Some(ts);
             // Two rounds or two sendings may fail before the other side takes it for ended.
             let valid = ts.saturating_add(interval.max(RESEND_DELAY).saturating_mul(4));
-            out.push(notify::Alert {
-                labels: alert.labels.clone(),
-                annotations: alert.annotations.clone(),
-                starts_at: alert.fired_at.unwrap_or(alert.active_at),
-                ends_at: alert.resolved_at.unwrap_or(valid),
-                resolved: alert.state == State::Inactive,
-                value: alert.value,
-                generator_url: generator_url.to_owned(),
-            });
+            out.push(alert.message(valid, generator_url));
         }
         out
     }
@@ -251,6 +243,19 @@ impl Alerts {
 }
 
 impl Alert {
+    /// As it leaves the box; while it fires it holds until `valid`.
+    pub fn message(&self, valid: i64, generator_url: &str) -> notify::Alert {
+        notify::Alert {
+            labels: self.labels.clone(),
+            annotations: self.annotations.clone(),
+            starts_at: self.fired_at.unwrap_or(self.active_at),
+            ends_at: self.resolved_at.unwrap_or(valid),
+            resolved: self.state == State::Inactive,
+            value: self.value,
+            generator_url: generator_url.to_owned(),
+        }
+    }
+
     /// What an alert that goes on becomes at `ts`.
     fn advance(&mut self, ts: i64, terms: Terms, changes: &mut Changes) {
         let long_enough = ts.saturating_sub(self.active_at) >= terms.hold;

@@ -41,8 +41,13 @@ impl Site {
             lookback: Duration::from_secs(300),
             delayed_name_removal: false,
         };
-        let setting =
-            Setting { external_labels: Labels::default(), external_url: "http://box".into(), limits, failing: true };
+        let setting = Setting {
+            external_labels: Labels::default(),
+            external_url: "http://box".into(),
+            host: "box".into(),
+            limits,
+            failing: true,
+        };
         let parts = Parts {
             store: self.store.clone(),
             record: Arc::new(move |rows| {

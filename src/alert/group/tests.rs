@@ -43,7 +43,7 @@ fn setting() -> Setting {
         delayed_name_removal: false,
     };
     let (external_labels, external_url) = (Labels::default(), "http://box:1876".into());
-    Setting { external_labels, external_url, limits, failing: true }
+    Setting { external_labels, external_url, host: "box".into(), limits, failing: true }
 }
 
 fn put(store: &Store, name: &str, instance: &str, t: i64, v: f64) {
