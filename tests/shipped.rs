@@ -110,6 +110,7 @@ fn the_example_config_names_every_key_that_this_version_takes() {
         "store: { logs: { zzz: 1 } }",
         "spool: { zzz: 1 }",
         "listen: { zzz: 1 }",
+        "listen: { tls: { zzz: 1 } }",
         "self: { zzz: 1 }",
         "self: { otlp_grpc: { zzz: 1 } }",
     ] {

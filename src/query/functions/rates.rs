@@ -8,21 +8,21 @@ use crate::store::Sample;
 
 /// Increase per second of a counter.
 pub(super) fn rate(window: &Window<'_>, _: &[f64], notes: &mut Notes) -> Option<f64> {
-    let value = extrapolated(window, true)? / (window.to - window.from) as f64 * 1e3;
+    let value = extrapolated(window, true, Some((window.to - window.from) as f64 / 1e3))?;
     remark(window, notes);
     Some(value)
 }
 
 /// Increase of a counter over the range.
 pub(super) fn increase(window: &Window<'_>, _: &[f64], notes: &mut Notes) -> Option<f64> {
-    let value = extrapolated(window, true)?;
+    let value = extrapolated(window, true, None)?;
     remark(window, notes);
     Some(value)
 }
 
 /// Difference of a gauge over the range.
 pub(super) fn delta(window: &Window<'_>, _: &[f64], _: &mut Notes) -> Option<f64> {
-    extrapolated(window, false)
+    extrapolated(window, false, None)
 }
 
 /// Prometheus tells by the name whether a metric is a counter.
@@ -35,7 +35,8 @@ fn remark(window: &Window<'_>, notes: &mut Notes) {
 
 /// The difference between the ends of the range, drawn out to its bounds where the samples come close to them: up to
 /// 1.1 times their distance; else by half of it. A counter is not drawn out below zero, and each fall is a reset.
-fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
+/// `per` so many seconds; the order of the operations is Prometheus', so that the last bit is too.
+fn extrapolated(window: &Window<'_>, counter: bool, per: Option<f64>) -> Option<f64> {
     let [first, .., last] = window.samples else { return None };
     let mut difference = last.v - first.v;
     if counter {
@@ -64,7 +65,8 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
     if to_end >= near {
         to_end = distance / 2.0;
     }
-    Some(if sampled == 0.0 { difference } else { difference * ((sampled + to_start + to_end) / sampled) })
+    let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    Some(difference * per.map_or(factor, |seconds| factor / seconds))
 }
 
 /// Increase per second between the last two samples.
