@@ -1,10 +1,13 @@
 //! Ground that knows nothing of telemetry: time, units, secrets, waiting, TLS.
 
 pub mod backoff;
+pub mod base64;
 pub mod certs;
 pub mod check;
 pub mod clock;
 pub mod fault;
+pub mod header;
+pub mod http;
 pub mod secret;
 pub mod stop;
 pub mod switch;

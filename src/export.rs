@@ -17,10 +17,8 @@ use answer::Transport;
 use config::Compression;
 
 mod answer;
-mod base64;
 mod body;
 pub mod config;
-mod fault;
 mod grpc;
 mod headers;
 mod http;

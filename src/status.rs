@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::signal::frame::Signal;
 
 pub mod destination;
+pub mod notifier;
 pub mod report;
 pub mod source;
 pub mod spool;
 
 pub use destination::Destination;
+pub use notifier::Notifier;
 pub use source::Source;
 pub use spool::Spool;
 
@@ -29,6 +31,7 @@ struct Shared {
     sources: Mutex<BTreeMap<String, Arc<Source>>>,
     destinations: Mutex<BTreeMap<(String, Signal), Arc<Destination>>>,
     spools: Mutex<BTreeMap<Signal, Arc<Spool>>>,
+    notifiers: Mutex<BTreeMap<String, Arc<Notifier>>>,
     losses: Mutex<BTreeMap<(String, &'static str), Loss>>,
     notes: Mutex<BTreeMap<String, String>>,
 }
@@ -89,6 +92,21 @@ impl Board {
     /// All spools.
     pub fn spools(&self) -> Vec<(Signal, Arc<Spool>)> {
         lock(&self.shared.spools).iter().map(|(signal, entry)| (*signal, Arc::clone(entry))).collect()
+    }
+
+    /// The entry of one who is told of alerts, made when it is new.
+    pub fn notifier(&self, name: &str) -> Arc<Notifier> {
+        Arc::clone(lock(&self.shared.notifiers).entry(name.to_owned()).or_default())
+    }
+
+    /// Takes a notifier off the board.
+    pub fn forget_notifier(&self, name: &str) {
+        lock(&self.shared.notifiers).remove(name);
+    }
+
+    /// All notifiers by name.
+    pub fn notifiers(&self) -> Vec<(String, Arc<Notifier>)> {
+        lock(&self.shared.notifiers).iter().map(|(name, entry)| (name.clone(), Arc::clone(entry))).collect()
     }
 
     /// Counts `count` things that `part` (such as `tail` or `export loki`) lost for `reason` (a short snake_case

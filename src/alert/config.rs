@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::base::check;
 use crate::base::fault::Fault;
 use crate::base::units::Dur;
-use crate::notify::config::Notify;
+use crate::notify::config::{self as notify, Heartbeat, Notify};
 
 /// `alerts:`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub interval: Dur,
     /// Who is told, by name. Default: nobody.
     pub notify: BTreeMap<String, Notify>,
+    /// An outside service that notices when this box is dead. Default: none.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 impl Default for Config {
@@ -30,6 +32,7 @@ impl Default for Config {
             rules: vec![PathBuf::from("/etc/plimsoll/alerts/*.yaml")],
             interval: Dur(Duration::from_secs(15)),
             notify: BTreeMap::new(),
+            heartbeat: None,
         }
     }
 }
@@ -37,9 +40,12 @@ impl Default for Config {
 impl Config {
     /// What is wrong beyond the shape. Rules and notifications are read strictly already, though nothing runs them yet.
     pub(crate) fn faults(&self) -> Vec<Fault> {
-        check::between("interval", self.interval, Duration::from_secs(1), Duration::from_secs(3600))
-            .into_iter()
-            .collect()
+        let mut out = notify::faults(&self.notify);
+        out = out.into_iter().map(|fault| fault.below("notify")).collect();
+        let heartbeat = self.heartbeat.iter().flat_map(Heartbeat::faults);
+        out.extend(heartbeat.map(|fault| fault.below("heartbeat")));
+        out.extend(check::between("interval", self.interval, Duration::from_secs(1), Duration::from_secs(3600)));
+        out
     }
 
     /// Keys that are named and that nothing serves yet.

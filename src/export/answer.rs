@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use crate::signal::frame::{Codec, Signal};
 
+pub(crate) use crate::base::http::{LONGEST_WAIT, SHORTEST_WAIT, shown};
+
 /// An export request as it goes over the wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
@@ -71,37 +73,3 @@ impl Answer {
         }
     }
 }
-
-/// A text of a peer, fit to be shown: one line without control characters and without marks that turn the direction of
-/// writing, cut at [`SHOWN`] characters.
-pub(crate) fn shown(text: &str) -> String {
-    let mut out = String::new();
-    let turns =
-        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let words = text
-        .split(|letter: char| letter.is_control() || letter.is_whitespace() || turns(letter))
-        .filter(|word| !word.is_empty());
-    for (number, word) in words.enumerate() {
-        if number > 0 {
-            out.push(' ');
-        }
-        out.push_str(word);
-        if out.len() > 4 * SHOWN {
-            break;
-        }
-    }
-    if let Some((end, _)) = out.char_indices().nth(SHOWN) {
-        out.truncate(end);
-        out.push('…');
-    }
-    out
-}
-
-/// Characters of an answer that are shown.
-const SHOWN: usize = 300;
-
-/// `Retry-After` is heard up to here: a destination must not silence a sender for years by one header.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(600);
-
-/// And from here on: `Retry-After: 0`, or a date that has passed, would send the same request without a pause.
-pub(crate) const SHORTEST_WAIT: Duration = Duration::from_secs(1);

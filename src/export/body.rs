@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::answer::{LONGEST_WAIT, SHORTEST_WAIT};
+pub(super) use crate::base::http::retry_after;
 use crate::signal::split::fields;
 
 /// Most that is read of an answer (the limit that OTLP recommends).
@@ -102,19 +103,6 @@ fn torn(body: &[u8]) -> Option<&[u8]> {
     };
     let message = body.strip_prefix(b"\x12")?;
     Some(&message[after_varint(message)?..])
-}
-
-/// `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; `now` in Unix nanoseconds.
-pub(super) fn retry_after(value: &str, now: u64) -> Option<Duration> {
-    let value = value.trim();
-    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
-    } else {
-        let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp().as_nanosecond();
-        let wait = date.saturating_sub(i128::from(now)).clamp(0, LONGEST_WAIT.as_nanos() as i128);
-        Duration::from_nanos(wait as u64)
-    };
-    Some(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT))
 }
 
 /// The delay of a `google.rpc.RetryInfo` among the details of a `google.rpc.Status`.

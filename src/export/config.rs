@@ -1,16 +1,15 @@
 //! `destinations:` where telemetry is sent.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use crate::base::certs::Tls;
 use crate::base::check::{self, Path};
 use crate::base::fault::{Fault, join, step};
+use crate::base::header;
+pub use crate::base::header::HeaderValue;
 use crate::base::secret::Secret;
 use crate::base::units::Dur;
 use crate::signal::frame::Signal;
@@ -142,7 +141,8 @@ impl Otlp {
                 out.push(Fault::new(format!("signals[{number}]"), what, "take one of them away"));
             }
         }
-        out.extend(self.headers.iter().flat_map(|(name, value)| self.header_faults(name, value)));
+        let login = self.token.is_some() || self.password.is_some();
+        out.extend(header::faults("headers", &self.headers, login));
         out.extend(self.login_faults());
         out.extend(check::between("timeout", self.timeout, Duration::from_secs(1), Duration::from_secs(300)));
         out.extend(check::tls("tls", &self.tls));
@@ -159,29 +159,6 @@ impl Otlp {
         Some(Fault::new("endpoint", format!("`{end}` is added to the address by itself"), "leave it out"))
     }
 
-    fn header_faults(&self, name: &str, value: &HeaderValue) -> Vec<Fault> {
-        let key = join("headers", &step(name));
-        let mut out = Vec::new();
-        let lower = name.to_lowercase();
-        if name.parse::<http::HeaderName>().is_err() {
-            out.push(Fault::new(&key, "no header's name", "letters, digits and `-`"));
-        } else if lower.starts_with("content-")
-            || matches!(lower.as_str(), "host" | "te" | "connection" | "transfer-encoding")
-        {
-            out.push(Fault::new(&key, "this header belongs to the request itself", "take the key away"));
-        } else if lower == "authorization" && (self.token.is_some() || self.password.is_some()) {
-            out.push(Fault::new(&key, "a second Authorization beside `token` or `password`", "take one of them away"));
-        }
-        match value {
-            HeaderValue::Plain(text) if http::HeaderValue::from_str(text).is_err() => {
-                out.push(Fault::new(&key, "a header's value has no control characters", "one line of text"));
-            }
-            HeaderValue::Plain(_) => {}
-            HeaderValue::Secret(secret) => out.extend(check::secret(&key, secret)),
-        }
-        out
-    }
-
     fn login_faults(&self) -> Vec<Fault> {
         let mut out = Vec::new();
         for (key, secret) in [("token", &self.token), ("password", &self.password)] {
@@ -196,45 +173,5 @@ impl Otlp {
             _ => {}
         }
         out
-    }
-}
-
-/// Value of a header: in plain sight, or a secret.
-#[derive(Clone, PartialEq, Eq)]
-pub enum HeaderValue {
-    /// As written in the config.
-    Plain(String),
-    /// `{ file: … }`, `{ credential: … }` or `{ env: … }`.
-    Secret(Secret),
-}
-
-impl fmt::Debug for HeaderValue {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // Tokens stand in plain headers too.
-            Self::Plain(_) => out.write_str("(hidden)"),
-            Self::Secret(place) => place.fmt(out),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for HeaderValue {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct StringOrSecret;
-        impl<'de> Visitor<'de> for StringOrSecret {
-            type Value = HeaderValue;
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str(
-                    "a string (in quotes when it looks like a number), or {file: …}, {credential: …}, {env: …}",
-                )
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<HeaderValue, E> {
-                Ok(HeaderValue::Plain(text.into()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HeaderValue, A::Error> {
-                Secret::deserialize(MapAccessDeserializer::new(map)).map(HeaderValue::Secret)
-            }
-        }
-        from.deserialize_any(StringOrSecret)
     }
 }

@@ -19,8 +19,10 @@ use tower::Service;
 use super::answer::{Answer, Reached, Request, Transport, shown};
 use super::body::{MOST_KEPT, MOST_READ, partial_success, retry_info};
 use super::config::{Compression, Otlp};
-use super::http::{CONNECT, USER_AGENT, encoding, understand};
-use super::{base64, codec, fault, headers};
+use super::http::{encoding, understand};
+use super::{codec, headers};
+use crate::base::base64;
+use crate::base::http::{CONNECT, USER_AGENT, words};
 use crate::base::{certs, tls, units};
 use crate::signal::frame::{Codec, Signal};
 
@@ -40,7 +42,7 @@ pub(super) struct Grpc {
 impl Grpc {
     /// Reads secrets and certificates. The error names the key.
     pub(super) fn new(otlp: &Otlp) -> Result<Self, String> {
-        let fail = |error: tonic::transport::Error| format!("endpoint: {}", fault::words(&error));
+        let fail = |error: tonic::transport::Error| format!("endpoint: {}", words(&error));
         let mut endpoint = Endpoint::from_shared(otlp.endpoint.clone())
             .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
             .map_err(fail)?
@@ -72,11 +74,9 @@ impl Grpc {
         match answered.await {
             Ok(response) => receive(response).await,
             Err(error) if has_expired(&error) => self.late(),
-            Err(error) => Answer::Retry {
-                why: fault::words(&error as &(dyn Error + 'static)),
-                after: None,
-                reached: Reached::Perhaps,
-            },
+            Err(error) => {
+                Answer::Retry { why: words(&error as &(dyn Error + 'static)), after: None, reached: Reached::Perhaps }
+            }
         }
     }
 

@@ -10,9 +10,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AF
 use super::answer::{Answer, Reached, Request, Transport, shown};
 use super::body::{Kept, partial_success, retry_after, text};
 use super::config::{Compression, Otlp};
-use super::{codec, fault, headers, refusal};
+use super::{codec, headers, refusal};
 use crate::base::clock::unix_nanos;
-use crate::base::tls;
+use crate::base::http::{client, words};
 use crate::signal::frame::{Codec, Signal};
 
 #[cfg(test)]
@@ -29,20 +29,10 @@ pub(super) struct Http {
 impl Http {
     /// Reads secrets and certificates. The error names the key.
     pub(super) fn new(otlp: &Otlp) -> Result<Self, String> {
-        // Without TLS nothing is loaded: a box without ca-certificates can still reach http://loki.
-        let tls = if otlp.endpoint.starts_with("https://") { tls::client(&otlp.tls)? } else { tls::nobody()? };
-        let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured((*tls).clone())
-            .redirect(reqwest::redirect::Policy::none())
-            // What HTTP_PROXY says belongs to shells; telemetry goes where the config says.
-            .no_proxy()
-            .user_agent(USER_AGENT)
+        let builder = client(&otlp.endpoint, &otlp.tls, otlp.timeout.0)?
             .default_headers(headers::build(otlp)?)
-            .connect_timeout(CONNECT.min(otlp.timeout.0))
-            .timeout(otlp.timeout.0)
-            .pool_max_idle_per_host(3)
-            .pool_idle_timeout(IDLE);
-        let client = builder.build().map_err(|error| format!("cannot set up HTTP: {}", fault::words(&error)))?;
+            .pool_max_idle_per_host(3);
+        let client = builder.build().map_err(|error| format!("cannot set up HTTP: {}", words(&error)))?;
         let endpoint = otlp.endpoint.trim_end_matches('/').to_owned();
         Ok(Self { client, endpoint, compression: otlp.compression, timeout: otlp.timeout.0 })
     }
@@ -75,7 +65,7 @@ impl Http {
         } else if error.is_timeout() {
             format!("no answer within {}", crate::base::units::Dur(self.timeout))
         } else {
-            fault::words(error as &(dyn Error + 'static))
+            words(error as &(dyn Error + 'static))
         };
         let reached = if error.is_connect() { Reached::No } else { Reached::Perhaps };
         Answer::Retry { why, after: None, reached }
@@ -160,9 +150,4 @@ pub(super) fn encoding(codec: Codec) -> Option<&'static str> {
     }
 }
 
-pub(super) const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 const OTHER_CODEC: &str = "set compression: gzip (or none) for this destination";
-/// A connection comes quickly or not at all.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// Below the minute or so after which proxies and clouds forget a silent connection.
-const IDLE: Duration = Duration::from_secs(50);

@@ -13,10 +13,10 @@ use prost::Message;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::*;
+use crate::base::base64;
 use crate::base::certs::Tls;
 use crate::base::secret::Secret;
 use crate::base::units::Dur;
-use crate::export::base64;
 use crate::export::config::HeaderValue;
 
 /// Answers each connection with the same bytes and hands out what it read.
