@@ -4,6 +4,7 @@
 //! the statement uses decides that, not whether it passes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+#![allow(clippy::print_stdout, reason = "a test that shows its counts")]
 
 #[path = "promql/compare.rs"]
 mod compare;
