@@ -1,3 +1,5 @@
+//! The evaluator against a small store.
+
 use super::*;
 
 pub(super) fn limits() -> Limits {
