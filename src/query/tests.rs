@@ -1,3 +1,5 @@
+//! Queries over a small store: answers, refusals, limits, hostile texts. The language itself is tested by `tests/promql.rs`.
+
 use super::*;
 
 fn limits() -> Limits {
@@ -187,7 +189,7 @@ fn elements_that_match_ambiguously_are_named() {
             "requests{dc=\"a\"} * on () group_left (host) vector(1)",
             "multiple matches for labels: grouping labels must ensure unique matches",
         ),
-        ("abs({dc=~\"a|b\"} or label_replace(limit, \"__name__\", \"other\", \"\", \"\"))", SAME),
+        ("abs({dc=~\"a|b\"} or on (__name__) label_replace(limit, \"__name__\", \"other\", \"\", \"\"))", SAME),
         ("topk(NaN, requests)", "Parameter value is NaN"),
         ("topk(1e30, requests)", "Scalar value 1e+30 overflows int64"),
     ];
