@@ -67,7 +67,7 @@ fn rig(words: &[&'static str], series: usize) -> Rig {
         server: true,
     };
     let kept = Arc::clone(&rounds);
-    let sink: Sink = Arc::new(move |_, samples, start, nanos| {
+    let sink: Sink = Arc::new(move |_, samples, _, (start, nanos)| {
         kept.lock().unwrap().push((samples.clone(), start, nanos));
     });
     let task = start(job, sink, board.clone(), stop.clone());
