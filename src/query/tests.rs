@@ -242,3 +242,30 @@ fn a_range_answers_as_instants_do_at_each_step() {
         }
     }
 }
+
+#[test]
+fn extreme_times_and_growing_labels_end_without_a_crash() {
+    let store = shop();
+    let texts = [
+        "requests",
+        "rate(requests[100y])",
+        "max_over_time(requests[100y:1y] offset -200y)",
+        "requests @ -9e15",
+        "time()",
+    ];
+    for text in texts {
+        let query = Query::parse(text).unwrap();
+        for at in [i64::MIN, i64::MIN / 1000, -1, 0, i64::MAX / 1000, i64::MAX] {
+            let answered = instant(&store, &query, at, limits());
+            assert!(!matches!(answered, Err(QueryError::Store(_))), "{text} at {at}");
+            let spanned = range(&store, &query, (at, at.saturating_add(10), 5), limits());
+            assert!(!matches!(spanned, Err(QueryError::Store(_))), "{text} from {at}");
+        }
+    }
+    let mut text = "limit{dc=\"a\"}".to_owned();
+    for _ in 0..40 {
+        text = format!("label_replace({text}, \"dc\", \"$1$1$1$1\", \"dc\", \"(.*)\")");
+    }
+    let grown = ask(&store, &text, 0);
+    assert!(matches!(grown, Err(QueryError::Limit(_))), "{grown:?}");
+}
