@@ -20,6 +20,8 @@ mod loki;
 mod metrics;
 #[path = "support/prometheus.rs"]
 mod prometheus;
+#[path = "stack_tests/scrape.rs"]
+mod scrape;
 
 use std::time::Duration;
 

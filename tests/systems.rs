@@ -11,6 +11,10 @@ mod harness;
 mod postgres;
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "systems/redis.rs"]
+mod redis;
+#[path = "support/redis.rs"]
+mod redis_server;
 #[path = "support/release.rs"]
 mod release;
 #[path = "systems/round.rs"]
