@@ -16,7 +16,7 @@ use crate::store::labels::NAME;
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
 
-/// The labels that take the place of others, where they do.
+/// What happens to the labels of an element; none: they stay.
 type Change<'a> = Box<dyn Fn(&Labels) -> Result<Option<Labels>, QueryError> + 'a>;
 
 impl Eval<'_> {
