@@ -1,7 +1,7 @@
 //! Recent telemetry on the box: series to ask, names as Prometheus has them, and the newest round of each source.
 //!
 //! The newest hours are in memory (`head.rs`), what is older in blocks of two hours on disk (`blocks.rs`). Nothing is
-//! written for the newest hours: after a crash they come back from the spool of metrics.
+//! written for the newest hours: after a crash they come back from the spool of metrics (`restore.rs`).
 //!
 //! Nothing here can refuse a round. What has no room, or comes in the wrong order, is left out, counted and named.
 
@@ -17,12 +17,14 @@ mod blocks;
 mod chunk;
 pub mod config;
 mod cut;
+pub mod decode;
 mod head;
 mod index;
 mod index_file;
 pub mod labels;
 pub mod latest;
 pub mod matcher;
+mod restore;
 mod round;
 pub mod sample;
 pub mod translate;
