@@ -82,6 +82,13 @@ impl Data {
         Taken::Yes
     }
 
+    /// Remembers what went into a block already, so that the series can be ended.
+    pub(super) fn remember(&mut self, sample: Sample) {
+        if self.last.is_none_or(|last| last.t < sample.t) {
+            self.last = Some(sample);
+        }
+    }
+
     fn seal(&mut self) {
         let samples: Vec<Sample> = self.open.iter().map(|packed| self.sample(*packed)).collect();
         self.sealed.extend(Chunk::pack(&samples));

@@ -7,11 +7,16 @@ use super::{Store, decode, round};
 use crate::signal::pack;
 use crate::spool::Spool;
 
+/// No source is read less often than in this time, milliseconds.
+const BEFORE: i64 = 10 * 60_000;
+
 impl Store {
     /// Takes all rounds since the newest block once more; answers how many. What cannot be read is left out, and said on
     /// the board.
     pub fn restore(&self, spool: &Spool) -> u64 {
-        let floor = self.lock().floor.max(0);
+        // The rounds right before the newest block's end say what may have ended right after it.
+        let floor = self.lock().floor.saturating_sub(BEFORE).max(0);
+        self.lock().restoring = true;
         let since = u64::try_from(floor).unwrap_or(0).saturating_mul(1_000_000);
         let (mut rounds, mut spoiled) = (0, 0);
         let read = spool.retained(since, &mut |stored| {
@@ -24,6 +29,7 @@ impl Store {
                 rounds += 1;
             }
         });
+        self.lock().restoring = false;
         let why = match read {
             Err(error) => Some(format!("the newest hours could not be read back from the spool: {error}")),
             Ok(()) if spoiled > 0 => Some(format!("{spoiled} frames of the spool could not be read back")),

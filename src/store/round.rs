@@ -32,6 +32,8 @@ pub(super) struct State {
     /// When the bounds were looked at.
     pub(super) looked: i64,
     pub(super) rounds: HashMap<Key, Round>,
+    /// What was pushed before the start is pushed once more.
+    pub(super) restoring: bool,
     pub(super) families: BTreeMap<String, Family>,
     /// What takes the room, worked out once until the bounds are looked at again.
     pub(super) blame: Option<String>,
@@ -117,6 +119,7 @@ impl State {
             bytes: 0,
             looked: i64::MIN,
             rounds: HashMap::new(),
+            restoring: false,
             families: BTreeMap::new(),
             blame: None,
             counts: HashMap::new(),
@@ -127,6 +130,9 @@ impl State {
 
     pub(super) fn take(&mut self, member: &Member, sample: Sample) -> Taken {
         if sample.t < self.floor {
+            if self.restoring {
+                member.data().remember(sample);
+            }
             return Taken::Old;
         }
         let taken = member.data().append(sample);
