@@ -147,7 +147,7 @@ fn forget(plan: &Plan, base: &Base) {
     for (name, _) in base.board.sources() {
         if !names.contains(&name) {
             base.board.forget_source(&name);
-            base.pipeline.latest().forget(&name);
+            base.pipeline.forget(&name);
         }
     }
 }
