@@ -6,13 +6,23 @@
 
 #[path = "systems/bullmq.rs"]
 mod bullmq;
+#[path = "systems/celery.rs"]
+mod celery;
+#[path = "systems/fake.rs"]
+mod fake;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "systems/nats.rs"]
+mod nats;
 #[path = "systems/postgres.rs"]
 mod postgres;
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "systems/rabbitmq.rs"]
+mod rabbitmq;
+#[path = "support/rabbitmq.rs"]
+mod rabbitmq_server;
 #[path = "systems/redis.rs"]
 mod redis;
 #[path = "support/redis.rs"]
@@ -21,6 +31,7 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
-#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "systems/sidekiq.rs"]
+mod sidekiq;
 #[path = "support/worker.rs"]
 mod worker;
