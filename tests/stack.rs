@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "stack_tests/differential.rs"]
+mod differential;
 #[path = "stack_tests/faults.rs"]
 mod faults;
 #[path = "stack_tests/grpc.rs"]
@@ -20,6 +22,10 @@ mod loki;
 mod metrics;
 #[path = "support/prometheus.rs"]
 mod prometheus;
+#[path = "stack_tests/query.rs"]
+mod query;
+#[path = "stack_tests/scrape.rs"]
+mod scrape;
 
 use std::time::Duration;
 

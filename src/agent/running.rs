@@ -8,10 +8,16 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 
 use super::Base;
+use super::alerts::{self, Alerts, Prepared};
 use super::plan::{OfLogs, Plan};
 use crate::base::stop::Stop;
+use crate::collect::event::Event;
 use crate::collect::schedule::{self, Job, Sink};
+use crate::pipeline::Pipeline;
 use crate::signal::frame::Signal;
+use crate::signal::logs::LogBatch;
+use crate::signal::record::Record;
+use crate::signal::resource::Resource;
 use crate::tail::{self, Intake, journald};
 
 /// What runs. The flow stops from its source: first the readers, then the senders.
@@ -23,6 +29,8 @@ pub(super) struct Running {
     sends: Vec<JoinHandle<()>>,
     /// The metrics made from log lines.
     derived: Vec<OfLogs>,
+    /// The rules; `None`: switched off.
+    alerts: Option<Alerts>,
 }
 
 impl Running {
@@ -38,6 +46,7 @@ impl Running {
             jobs: Vec::new(),
             sends: Vec::new(),
             derived: std::mem::take(&mut plan.derived),
+            alerts: None,
         };
         for old in before.iter().flat_map(|before| &before.derived) {
             for new in running.derived.iter().filter(|new| new.service == old.service) {
@@ -59,11 +68,37 @@ impl Running {
             let started = journald::start(settings, &positions, intake, &base.board, running.sources.clone());
             running.threads.push(started.context("logs.journald")?);
         }
+        let waits = plan.jobs.iter().map(|job| (job.name.clone(), job.timeout)).collect();
         for job in plan.jobs {
             let sink = sink(&job, base);
             running.jobs.push(schedule::start(job, sink, base.board.clone(), running.sources.clone()));
         }
+        let before = before.and_then(|before| before.alerts.as_ref());
+        running.alerts = match plan.alerts {
+            Some(prepared) => Some(Alerts::start(prepared, base, before, waits).context("alerts")?),
+            None => {
+                alerts::off(base, before);
+                None
+            }
+        };
         Ok(running)
+    }
+
+    /// The rules that run.
+    pub(super) fn alerts(&self) -> Option<&Alerts> {
+        self.alerts.as_ref()
+    }
+
+    /// Runs other rules; everything else goes on.
+    ///
+    /// # Errors
+    /// A secret of a notifier went away since the check.
+    pub(super) async fn swap_alerts(&mut self, prepared: Prepared, base: &Base, time: Duration) -> anyhow::Result<()> {
+        if let Some(alerts) = &mut self.alerts {
+            alerts.stop(time).await;
+        }
+        self.alerts = Some(Alerts::start(prepared, base, self.alerts.as_ref(), Vec::new())?);
+        Ok(())
     }
 
     /// Cursors come before any source, so that a new destination gets what is read from now on.
@@ -98,6 +133,9 @@ impl Running {
             }
         }
         end(std::mem::take(&mut self.jobs), time).await;
+        if let Some(alerts) = &mut self.alerts {
+            alerts.stop(time).await;
+        }
         self.senders.set();
         end(std::mem::take(&mut self.sends), time).await;
     }
@@ -114,7 +152,7 @@ fn forget(plan: &Plan, base: &Base) {
     }
 }
 
-async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
+pub(super) async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
     for task in tasks {
         let abort = task.abort_handle();
         if tokio::time::timeout(time, task).await.is_err() {
@@ -125,9 +163,29 @@ async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
 
 /// The pipeline, as the schedule loop sees it.
 fn sink(job: &Job, base: &Base) -> Sink {
-    let (pipeline, name) = (base.pipeline.clone(), job.name.clone());
-    Arc::new(move |resource, samples, start, nanos| {
+    let (pipeline, name, board) = (base.pipeline.clone(), job.name.clone(), base.board.clone());
+    Arc::new(move |resource, samples, events, (start, nanos)| {
         // What is not taken is counted by the pipeline.
         let _counted = pipeline.push_samples(&name, resource, samples, start, nanos).is_err();
+        if let Err(why) = push_events(&pipeline, resource, events, nanos) {
+            let hint = format!("{name}: its log records were not taken: {why}");
+            board.lost("collect", "events_not_taken", events.len() as u64, hint);
+        }
     })
+}
+
+/// Log records of a collector, as one frame. There is no file to read them from again: a full spool drops them.
+fn push_events(pipeline: &Pipeline, resource: &Arc<Resource>, events: &[Event], nanos: u64) -> Result<(), String> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let (mut batch, mut record) = (LogBatch::default(), Record::default());
+    for (index, event) in events.iter().enumerate() {
+        event.fill(&mut record);
+        // Equal records of one moment stay apart.
+        let at = if event.nanos == 0 { nanos } else { event.nanos } + index as u64;
+        batch.push(resource, at, &record, &event.body);
+    }
+    let frame = pipeline.seal(&mut batch).map_err(|error| error.to_string())?;
+    pipeline.push(&frame).map_err(|error| error.to_string())
 }

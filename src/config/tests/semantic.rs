@@ -158,6 +158,15 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
         ("store: { logs: { retention: 1s } }\n", 1, 29, &["1s is too short"]),
         ("store: { metrics: { size: 5 } }\n", 1, 27, &["too small"]),
         ("listen: { http: 0.0.0.0:1876 }\n", 1, 17, &["neither TLS nor a token", "127.0.0.1:1876"]),
+        (
+            "listen: { http: 0.0.0.0:1876, token: { env: T } }\n",
+            1,
+            17,
+            &["there is no TLS here", "`tls: { cert, key }`"],
+        ),
+        ("listen: { http: 0.0.0.0:1876, tls: { cert: /c, key: /k } }\n", 1, 17, &["there is no token here"]),
+        ("listen: { tls: { cert: c, key: /k } }\n", 1, 24, &["is no absolute path"]),
+        ("listen: { names: [box, 'http://box'] }\n", 1, 24, &["is no name of a host"]),
         ("listen: { otlp_grpc: '[::]:4317' }\n", 1, 22, &["can be reached from outside"]),
         ("listen: { otlp_grpc: 127.0.0.1:1876 }\n", 1, 22, &["`otlp_grpc` and `http` both listen"]),
         ("alerts: { interval: 1ms }\n", 1, 21, &["too short"]),
@@ -165,11 +174,21 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_told_and_no_reason_not_to_start() {
-    let text = "collect:\n  nats: off\nalerts: { notify: { a: { webhook: { url: x } } } }\n";
+fn entries_of_servers_are_checked_each_with_its_own_words() {
+    each_is_told(&[
+        ("collect: { redis: [{}] }\n", 1, 20, &["the address is missing", "redis://127.0.0.1:6379"]),
+        ("collect: { scrape: [{ url: 127.0.0.1:9100 }] }\n", 1, 28, &["no scheme", "http:// or https://"]),
+        ("collect: { mysql: [{ url: 'mysql://a:b@c' }] }\n", 1, 27, &["password does not stand", "password: {file"]),
+        ("collect: { nats: [{ url: 'http://a:1', interval: 1ms }] }\n", 1, 50, &["too short"]),
+        ("collect: { nats: [{ url: 'http://a:1', timeout: 20s }] }\n", 1, 49, &["too long", "to 15s"]),
+        ("collect: { nats: [{ url: 'http://a:1', series: 0 }] }\n", 1, 48, &["from 1 to 100000"]),
+        ("collect: { postgres: [{ url: 'postgres://a', top: 501 }] }\n", 1, 51, &["from 0 to 500"]),
+        ("collect: { scrape: [{ url: 'http://a', token: { env: NOT_SET_HERE } }] }\n", 1, 54, &["NOT_SET_HERE"]),
+    ]);
+    let text = "collect: { scrape: [{ url: 'http://a/m?x=y', interval: 2s, tls: {} }], nats: off }\n";
     let config = crate::config::parse("a.yaml".as_ref(), text).unwrap();
-    assert_eq!(config.unserved(), ["alerts.notify"]);
-    assert!(crate::config::Config::default().unserved().is_empty());
+    let entries = config.collect.on().unwrap().entries();
+    assert_eq!((entries.len(), entries[0].entry().time().as_secs(), entries[0].service()), (1, 2, "scrape"));
 }
 
 #[test]

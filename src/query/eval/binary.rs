@@ -117,6 +117,10 @@ impl Eval<'_> {
             found.fill(None);
             matched.fill(false);
             self.spend(many.rows() + one.rows())?;
+            // Where one side has nothing there is nothing to match, and nothing that could be ambiguous.
+            if (0..many.rows()).all(|index| absent(many.row(index)[step])) {
+                continue;
+            }
             for (index, number) in one_of.iter().enumerate() {
                 if absent(one.row(index)[step]) {
                     continue;
