@@ -127,7 +127,8 @@ impl Base {
         let metrics = open_spool(&state, Signal::Metrics, config, &board)?;
         let store = open_store(&state, config, &board, &metrics)?;
         let own = Resource::new("plimsoll", &host, &[]);
-        let pipeline = Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store.clone()), own, board.clone())?;
+        let pipeline =
+            Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store.clone()), own, board.clone())?;
         let identity = Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: host.clone(),
