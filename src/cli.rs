@@ -56,7 +56,10 @@ struct Run {
 }
 
 /// Every metric's description, for `plimsoll metrics` and for checks.
-pub const CATALOGUE: &[&[Desc]] = &[host::METRICS, schedule::METRICS, own::METRICS];
+pub fn catalogue() -> Vec<&'static [Desc]> {
+    let systems = crate::collect::CATALOGUE.iter().flat_map(|system| system.iter().copied());
+    [host::METRICS, schedule::METRICS, own::METRICS].into_iter().chain(systems).collect()
+}
 
 /// Runs the program. Exit 0: fine, 1: not fine, 2: misuse.
 pub fn main() -> ExitCode {
@@ -72,7 +75,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Check(args) => Ok(check::run(&args)),
-        Command::Metrics(args) => metrics::run(&args, CATALOGUE),
+        Command::Metrics(args) => metrics::run(&args, &catalogue()),
         Command::Run(args) => {
             let options = agent::Options { config: args.config, state: args.state };
             let runtime = runtime(2)?;

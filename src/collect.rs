@@ -2,14 +2,39 @@
 
 use async_trait::async_trait;
 
+use self::event::Event;
 use crate::signal::metrics::{Desc, Samples};
 
+pub mod address;
 pub mod config;
 pub mod derived;
+pub mod dial;
+pub mod entry;
+pub mod event;
 pub mod host;
+pub mod http;
+pub mod mysql;
+pub mod nats;
 pub mod own;
+pub mod pgbouncer;
+pub mod postgres;
 pub mod queue;
+pub mod rabbitmq;
+pub mod redis;
 pub mod schedule;
+pub mod scrape;
+pub mod sql;
+
+/// The metrics of every watched system, for `plimsoll metrics` and for checks.
+pub const CATALOGUE: &[&[&[Desc]]] = &[
+    postgres::METRICS,
+    &[pgbouncer::METRICS],
+    redis::METRICS,
+    mysql::METRICS,
+    rabbitmq::METRICS,
+    nats::METRICS,
+    &[scrape::METRICS],
+];
 
 /// One system that is read in rounds.
 #[async_trait]
@@ -22,6 +47,11 @@ pub trait Collector: Send {
     /// Points that were put before an error are taken all the same. The future is dropped when its time is over:
     /// the next call must cope with what that left behind.
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError>;
+
+    /// Log records that the round brought; the loop takes them after each.
+    fn events(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
 
     /// What it found, for people, such as `11 groups` or `17.2, 2 databases`; empty when there is nothing to say.
     fn detail(&self) -> String {
@@ -38,6 +68,9 @@ pub enum CollectError {
     /// It cannot be reached or opened; names the file, host or socket.
     #[error("{0}")]
     Connect(String),
+    /// It does not let us in; names the mend. Tried again only after a while, so that its log does not fill.
+    #[error("{0}")]
+    Denied(String),
     /// It answered with an error, or a right is missing; names the mend.
     #[error("{0}")]
     Query(String),
@@ -55,6 +88,7 @@ impl CollectError {
         match self {
             Self::NoData(_) => "no_data",
             Self::Connect(_) => "connect",
+            Self::Denied(_) => "denied",
             Self::Query(_) => "query",
             Self::Parse(_) => "parse",
             Self::Timeout(_) => "timeout",

@@ -79,9 +79,8 @@ impl Default for Config {
 impl Config {
     /// Keys that are named and that nothing in this version serves: told, and no reason not to start.
     pub fn unserved(&self) -> Vec<String> {
-        let collect = self.collect.on().into_iter().flat_map(collect::config::Config::unserved);
         let alerts = self.alerts.on().into_iter().flat_map(alert::config::Config::unserved);
-        collect.map(|kind| format!("collect.{kind}")).chain(alerts.map(|key| format!("alerts.{key}"))).collect()
+        alerts.map(|key| format!("alerts.{key}")).collect()
     }
 
     /// What is wrong beyond the shape, below the keys of the whole file.
@@ -97,6 +96,7 @@ impl Config {
         let mut part = |name: &str, faults: Vec<Fault>| out.extend(faults.into_iter().map(|fault| fault.below(name)));
         part("host", self.host.on().map(collect::config::Host::faults).unwrap_or_default());
         part("logs", self.logs.on().map(tail::config::Config::faults).unwrap_or_default());
+        part("collect", self.collect.on().map(collect::config::Config::faults).unwrap_or_default());
         part("destinations", export::config::faults(&self.destinations));
         part("alerts", self.alerts.on().map(alert::config::Config::faults).unwrap_or_default());
         part("store", self.store.on().map(store::config::Config::faults).unwrap_or_default());

@@ -10,6 +10,8 @@ use anyhow::{Context, anyhow};
 
 use super::{Base, find, mounts};
 use crate::base::clock::SECOND;
+use crate::collect;
+use crate::collect::address::instance;
 use crate::collect::derived::FromLogs;
 use crate::collect::host::{self, Host};
 use crate::collect::own::Own;
@@ -93,6 +95,7 @@ impl Plan {
         let tail = maker.tail(journal.is_some())?;
         let mut jobs = vec![maker.own_job()];
         jobs.extend(maker.host_job());
+        jobs.extend(maker.servers()?);
         let derived = maker.derived.take();
         jobs.extend(maker.derived_jobs(&derived));
         let mut destinations = Vec::new();
@@ -109,6 +112,10 @@ impl Plan {
         let mut out = Vec::new();
         if let Some(interval) = self.host_interval {
             out.push(("host", format!("CPU, memory, disks, network, processes; every {} s", interval.as_secs())));
+        }
+        for job in self.jobs.iter().filter(|job| job.server) {
+            let (instance, every) = (job.resource.instance(), job.interval.as_secs());
+            out.push((job.kind, format!("{instance} (service {}); every {every} s", job.resource.service())));
         }
         if let Some(tail) = &self.tail {
             let named = tail.settings.groups.len() - tail.found;
@@ -158,6 +165,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
     note("service", old.service != new.service);
     note("environment", old.environment != new.environment);
     note("host", old.host != new.host);
+    note("collect", old.collect != new.collect);
     note("logs", old.logs != new.logs || old.discover != new.discover);
     note("destinations", old.destinations != new.destinations);
     let restart = old.state != new.state
@@ -178,13 +186,17 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn resource(&self, service: &str, more: &[(&str, String)]) -> Arc<Resource> {
+        self.resource_of(service, &self.base.host, more)
+    }
+
+    fn resource_of(&self, service: &str, instance: &str, more: &[(&str, String)]) -> Arc<Resource> {
         let host = self.base.host.as_str();
         let mut attributes = vec![("host.name", host)];
         if let Some(environment) = &self.config.environment {
             attributes.push(("deployment.environment.name", environment));
         }
         attributes.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
-        Arc::new(Resource::new(service, host, &attributes))
+        Arc::new(Resource::new(service, instance, &attributes))
     }
 
     fn own_job(&self) -> Job {
@@ -196,6 +208,7 @@ impl Maker<'_> {
             interval: OWN_INTERVAL,
             timeout: HOST_TIMEOUT,
             series: OWN_SERIES,
+            server: false,
         }
     }
 
@@ -209,7 +222,35 @@ impl Maker<'_> {
             interval: host.interval.0,
             timeout: HOST_TIMEOUT,
             series: HOST_SERIES,
+            server: false,
         })
+    }
+
+    /// The watched servers. Two entries of one server are two sources: the second one's name says so.
+    fn servers(&self) -> anyhow::Result<Vec<Job>> {
+        let mut jobs: Vec<Job> = Vec::new();
+        for watched in self.config.collect.on().map(collect::config::Config::entries).unwrap_or_default() {
+            let (kind, entry) = (watched.kind(), watched.entry());
+            let url = watched.url().map_err(|fault| anyhow!("collect.{kind}: {}", fault.what))?;
+            let instance = instance(&url, &self.base.host);
+            let mut name = format!("{kind} {instance}");
+            let same = jobs.iter().filter(|job| job.name.split(" #").next() == Some(&name)).count();
+            if same > 0 {
+                name = format!("{name} #{}", same + 1);
+            }
+            let collector = watched.build().map_err(|error| anyhow!("collect.{kind} {}: {error}", url.shown()))?;
+            jobs.push(Job {
+                name,
+                kind,
+                collector,
+                resource: self.resource_of(watched.service(), &instance, &[]),
+                interval: entry.interval.0,
+                timeout: entry.time(),
+                series: entry.series,
+                server: true,
+            });
+        }
+        Ok(jobs)
     }
 
     /// Named, or found: then from now on.
@@ -281,6 +322,7 @@ impl Maker<'_> {
                 resource: self.resource(service, &[]),
                 interval: self.config.host.on().map_or(OWN_INTERVAL, |host| host.interval.0),
                 timeout: HOST_TIMEOUT,
+                server: false,
             }
         };
         services.into_iter().map(job).collect()

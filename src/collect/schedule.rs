@@ -20,10 +20,15 @@ use crate::signal::resource::Resource;
 use crate::status::{Board, Source};
 
 /// What the loop puts into each round.
-pub const METRICS: &[Desc] = &[FAILURES, DURATION];
+pub const METRICS: &[Desc] = &[FAILURES, DURATION, UP];
 const FAILURES: Desc =
     Desc::counter("plimsoll.collect.failures", "{round}", "Rounds of a source that failed, by the kind of error.");
 const DURATION: Desc = Desc::gauge("plimsoll.collect.duration", "s", "Time that the source's latest round took.");
+
+const UP: Desc = Desc::gauge("up", "", "1 while a watched server's latest round was read without a fault, else 0.");
+
+/// After a refused login: so seldom that the server's log does not fill and no account is locked.
+const DENIED: Duration = Duration::from_secs(600);
 
 /// Takes a round: resource, points, the time since which its sums count and the round's time (Unix nanoseconds).
 /// It may block: it is called where blocking is allowed.
@@ -45,6 +50,8 @@ pub struct Job {
     pub timeout: Duration,
     /// Series in one round; the rest is refused and counted as lost.
     pub series: usize,
+    /// A server of its own: each round says whether it is `up`.
+    pub server: bool,
 }
 
 /// Runs `job` in a task of its own until `stop`. The task also ends, with a fault on the board, if the collector
@@ -67,6 +74,7 @@ pub async fn run(mut job: Job, sink: Sink, board: Board, stop: Stop) {
     let mut ticks = tokio::time::interval(job.interval.max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stamps = Stamps::default();
+    let mut denied: Option<Denied> = None;
     loop {
         tokio::select! {
             () = stop.wait() => return,
@@ -75,13 +83,21 @@ pub async fn run(mut job: Job, sink: Sink, board: Board, stop: Stop) {
         let mut samples = Samples::new(Limits { series: job.series, ..Limits::default() });
         let begun = Instant::now();
         let round = tracing::info_span!("collect", source = job.name);
-        let result = tokio::select! {
-            () = stop.wait() => return,
-            result = tokio::time::timeout(job.timeout, job.collector.collect(&mut samples).instrument(round)) => result,
+        denied = denied.filter(|denied| begun < denied.until);
+        let result = if let Some(denied) = &denied {
+            Err(CollectError::Denied(denied.why.clone()))
+        } else {
+            let result = tokio::select! {
+                () = stop.wait() => return,
+                result = tokio::time::timeout(job.timeout, job.collector.collect(&mut samples).instrument(round)) => result,
+            };
+            report.source.detail.set(job.collector.detail());
+            result.unwrap_or(Err(CollectError::Timeout(job.timeout)))
         };
-        let result = result.unwrap_or(Err(CollectError::Timeout(job.timeout)));
-        report.source.detail.set(job.collector.detail());
         report.round(&result, begun.elapsed(), &mut samples);
+        if let (Err(CollectError::Denied(why)), None) = (&result, &denied) {
+            denied = Some(Denied { until: begun + DENIED, why: why.clone() });
+        }
         let (start, nanos) = stamps.next(clock::unix_nanos());
         let (sink, resource) = (Arc::clone(&sink), Arc::clone(&job.resource));
         let handed = tokio::task::spawn_blocking(move || sink(&resource, &samples, start, nanos)).await;
@@ -89,6 +105,12 @@ pub async fn run(mut job: Job, sink: Sink, board: Board, stop: Stop) {
             tracing::error!(source = job.name, %error, "round could not be handed on");
         }
     }
+}
+
+/// The server refused the login: it is left alone until then, and each round until then counts as refused.
+struct Denied {
+    until: Instant,
+    why: String,
 }
 
 /// The times of one source's rounds.
@@ -116,7 +138,8 @@ struct Report {
     name: String,
     board: Board,
     source: Arc<Source>,
-    failures: [(&'static str, u64); 4],
+    server: bool,
+    failures: [(&'static str, u64); 5],
 }
 
 impl Report {
@@ -124,8 +147,8 @@ impl Report {
         let source = board.source(&job.name);
         source.kind.set(job.kind);
         source.interval.set(job.interval.as_secs().max(1));
-        let failures = [("connect", 0), ("query", 0), ("parse", 0), ("timeout", 0)];
-        Self { name: job.name.clone(), board, source, failures }
+        let failures = [("connect", 0), ("denied", 0), ("query", 0), ("parse", 0), ("timeout", 0)];
+        Self { name: job.name.clone(), board, source, server: job.server, failures }
     }
 
     /// Tells the end of a round and adds the loop's own points to it.
@@ -136,7 +159,10 @@ impl Report {
         }
         self.over_limit(samples);
         // Each kind has a point from the first round on: a counter that appears at 1 shows no increase to a rule.
-        samples.allow(self.failures.len() + 1);
+        samples.allow(self.failures.len() + 2);
+        if self.server {
+            samples.put(&UP, u64::from(matches!(result, Ok(()) | Err(CollectError::NoData(_)))));
+        }
         for (kind, count) in self.failures {
             samples.put_with(&FAILURES, &[("source", &self.name), ("error.type", kind)], count);
         }

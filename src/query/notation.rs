@@ -243,14 +243,6 @@ fn number(text: &str) -> Result<(f64, &str), String> {
             return Ok((if text.starts_with('-') { -value } else { value }, rest));
         }
     }
-    let hex = word.starts_with("0x") || word.starts_with("0X");
-    if hex {
-        let digits = word[2..].bytes().take_while(u8::is_ascii_hexdigit).count();
-        if digits > 0 {
-            let value = u64::from_str_radix(&word[2..2 + digits], 16).map_err(|error| error.to_string())? as f64;
-            return Ok((if text.starts_with('-') { -value } else { value }, &word[2 + digits..]));
-        }
-    }
     while at < bytes.len() {
         let exponent = matches!(bytes[at], b'e' | b'E') && matches!(bytes.get(at + 1), Some(b'0'..=b'9' | b'+' | b'-'));
         match bytes[at] {

@@ -67,7 +67,7 @@ impl Data {
             .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
             .filter(|word| !word.is_empty())
             .collect();
-        let uses = |list: &[&str]| words.iter().any(|word| list.contains(word));
+        let uses = |list: &[&str]| words.iter().any(|word| list.contains(&word.to_lowercase().as_str()));
         // start() and end() are experimental as functions, and plain behind an `@`.
         let bare = query.replace("@ start()", "").replace("@ end()", "").replace("@start()", "").replace("@end()", "");
         let times = bare.contains("start()") || bare.contains("end()");
@@ -78,7 +78,9 @@ impl Data {
             || (nameless && !self.native.is_empty())
             || query.contains("</")
             || query.contains(">/");
-        !(native || times || uses(EXPERIMENTAL) || uses(NATIVE) || calculated_duration(query))
+        // Names with dots and letters beyond ASCII without quotes stand behind a flag.
+        let unquoted = unquoted(query);
+        !(native || unquoted || times || uses(EXPERIMENTAL) || uses(NATIVE) || calculated_duration(query))
     }
 }
 
@@ -95,4 +97,26 @@ fn calculated_duration(query: &str) -> bool {
         rest.starts_with('(')
     });
     ranges || offset
+}
+
+/// A name with a dot or a letter beyond ASCII outside of quotes.
+fn unquoted(query: &str) -> bool {
+    let mut quote = None;
+    let mut before = ' ';
+    let mut word = String::new();
+    for c in query.chars() {
+        match quote {
+            Some(open) if c == open && before != '\\' => quote = None,
+            Some(_) => {}
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            None if c.is_alphanumeric() || matches!(c, '_' | ':' | '.') => word.push(c),
+            None => word.clear(),
+        }
+        let dotted = word.contains('.') && word.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        if dotted || word.chars().any(|c| !c.is_ascii()) {
+            return true;
+        }
+        before = c;
+    }
+    false
 }

@@ -64,6 +64,7 @@ fn rig(words: &[&'static str], series: usize) -> Rig {
         interval: Duration::from_millis(20),
         timeout: Duration::from_millis(50),
         series,
+        server: true,
     };
     let kept = Arc::clone(&rounds);
     let sink: Sink = Arc::new(move |_, samples, start, nanos| {
@@ -140,7 +141,7 @@ async fn no_data_is_no_failure() {
 #[tokio::test]
 async fn series_over_the_limit_are_refused_counted_and_their_metric_is_named() {
     let (rounds, board) = rig(&["30"], 10).rounds(1).await;
-    assert_eq!(rounds[0].0.samples().len(), 10 + 5, "the loop's own points always have room");
+    assert_eq!(rounds[0].0.samples().len(), 10 + 7, "the loop's own points always have room");
     let losses = board.losses();
     let ((part, reason), loss) = &losses[0];
     assert_eq!((part.as_str(), *reason), ("collect it", "over_series_limit"));

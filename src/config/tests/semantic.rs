@@ -175,9 +175,9 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
 
 #[test]
 fn what_this_version_does_not_have_is_told_and_no_reason_not_to_start() {
-    let text = "collect:\n  redis: [{ url: x }]\n  nats: off\nalerts: { notify: { a: { webhook: { url: x } } } }\n";
+    let text = "collect:\n  nats: off\nalerts: { notify: { a: { webhook: { url: x } } } }\n";
     let config = crate::config::parse("a.yaml".as_ref(), text).unwrap();
-    assert_eq!(config.unserved(), ["collect.redis", "alerts.notify"]);
+    assert_eq!(config.unserved(), ["alerts.notify"]);
     assert!(crate::config::Config::default().unserved().is_empty());
 }
 

@@ -53,7 +53,8 @@ impl Eval<'_> {
             self.notes.at(place, Note::Quantile(f64::NAN));
         }
         let (low, high) = spread(q);
-        for q in [high, low].into_iter().filter(|q| !(0.0..=1.0).contains(q)) {
+        // Where none is a number both are still where they began.
+        for q in [high, low].into_iter().filter(|_| low <= high).filter(|q| !(0.0..=1.0).contains(q)) {
             self.notes.at(place, Note::Quantile(q));
         }
         let groups = Groups::of(aggregate, input);

@@ -1,0 +1,198 @@
+//! HTTP to watched servers: bounded answers, no redirects, a login where one is configured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use super::CollectError;
+use super::address::Url;
+use super::entry::Entry;
+use crate::base::secret::{ExposeSecret, Secret, SecretString};
+use crate::base::tls;
+
+/// How to come in.
+#[derive(Debug, Clone, Default)]
+pub enum Login {
+    /// Nobody asks.
+    #[default]
+    None,
+    /// User and password.
+    Basic(String, SecretString),
+    /// A token.
+    Bearer(SecretString),
+}
+
+/// One server.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: reqwest::Client,
+    /// Without a slash at its end.
+    base: String,
+    /// For people; never with a password.
+    name: String,
+}
+
+/// An answer's head and body.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, within the bound.
+    pub body: Vec<u8>,
+}
+
+const CONNECT: Duration = Duration::from_secs(3);
+const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
+
+impl Http {
+    /// Connects when it is asked first. `base` is `http://host:port` with an optional path.
+    ///
+    /// # Errors
+    /// The login holds what no header can.
+    pub fn new(base: &str, login: &Login, tls: Arc<rustls::ClientConfig>) -> Result<Self, String> {
+        let mut headers = HeaderMap::new();
+        if let Some(mut value) = authorization(login)? {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            .default_headers(headers)
+            .connect_timeout(CONNECT)
+            .pool_max_idle_per_host(1)
+            .build()
+            .map_err(|error| format!("cannot set up HTTP: {}", words(&error)))?;
+        let base = base.trim_end_matches('/').to_owned();
+        // What stands behind `?` may be a secret.
+        let name = base.split_once("://").map_or(base.as_str(), |(_, rest)| rest);
+        let name = name.split('?').next().unwrap_or_default().to_owned();
+        Ok(Self { client, base, name })
+    }
+
+    /// Of an entry, with its login: the bearer `token`, else user and password.
+    ///
+    /// # Errors
+    /// A secret or certificate cannot be read.
+    pub fn of(entry: &Entry, url: &Url, token: Option<&Secret>) -> Result<Self, String> {
+        let login = match (token, entry.user(url), entry.password()?) {
+            (Some(token), ..) => Login::Bearer(token.read().map_err(|error| format!("token: {error}"))?),
+            (None, Some(user), password) => Login::Basic(user, password.unwrap_or_default()),
+            (None, None, _) => Login::None,
+        };
+        let tls = if url.scheme == "https" { entry.tls()? } else { tls::nobody()? };
+        Self::new(&without_user(&entry.url), &login, tls)
+    }
+
+    /// The body of a GET below the base, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// [`CollectError::Connect`] without an answer, [`CollectError::Denied`] for 401 and 403, [`CollectError::Query`]
+    /// for other statuses, [`CollectError::Parse`] when it is larger.
+    pub async fn get(&self, path: &str, accept: &'static str, limit: usize) -> Result<Answer, CollectError> {
+        self.get_with(path, HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]), limit).await
+    }
+
+    /// The same, with these headers.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn get_with(&self, path: &str, headers: HeaderMap, limit: usize) -> Result<Answer, CollectError> {
+        let request = self.client.get(format!("{}{path}", self.base)).headers(headers);
+        let mut response =
+            request.send().await.map_err(|error| CollectError::Connect(format!("{}: {}", self.name, words(&error))))?;
+        let status = response.status();
+        if matches!(status.as_u16(), 401 | 403) {
+            return Err(CollectError::Denied(format!("{} refuses the login: {status} for {path}", self.name)));
+        }
+        if !status.is_success() {
+            return Err(CollectError::Query(format!("{} answers {status} for {path}", self.name)));
+        }
+        let mut body = Vec::new();
+        let headers = response.headers().clone();
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok(Answer { headers, body }),
+                Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                    let what = format!("{}: {path} is larger than {} MiB", self.name, limit >> 20);
+                    return Err(CollectError::Parse(what));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Err(error) => {
+                    return Err(CollectError::Connect(format!("{}: {}", self.name, words(&error))));
+                }
+            }
+        }
+    }
+
+    /// The same as JSON.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and [`CollectError::Parse`] for what is no JSON.
+    pub async fn json(&self, path: &str, limit: usize) -> Result<Value, CollectError> {
+        let answer = self.get(path, "application/json", limit).await?;
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| CollectError::Parse(format!("{}: {path} is no JSON: {error}", self.name)))
+    }
+
+    /// For people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The address without `user@`: that is the login's.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let start = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[start..])
+}
+
+fn authorization(login: &Login) -> Result<Option<HeaderValue>, String> {
+    let text = match login {
+        Login::None => return Ok(None),
+        Login::Bearer(token) => format!("Bearer {}", token.expose_secret()),
+        Login::Basic(user, password) => format!("Basic {}", base64(&format!("{user}:{}", password.expose_secret()))),
+    };
+    HeaderValue::from_str(&text).map(Some).map_err(|_| "the login holds characters that no header can".to_owned())
+}
+
+/// RFC 4648, with padding.
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(text.len().div_ceil(3) * 4);
+    for three in text.as_bytes().chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
+            out.push(if place <= three.len() { char::from(letter) } else { '=' });
+        }
+    }
+    out
+}
+
+/// The error without its address, down to its cause.
+fn words(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_written_as_rfc_7617_does() {
+        assert_eq!(base64("Aladdin:open sesame"), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(base64("a:b"), "YTpi");
+        assert_eq!(base64("a:bc"), "YTpiYw==");
+    }
+}

@@ -1,0 +1,316 @@
+//! MySQL 8.0 and later, MariaDB 10.6 and later: global status, InnoDB, replication, statement digests, lock waits.
+//!
+//! Names after the collector-contrib receiver `mysql` where it has them, its `digest` and `schema` as attributes; the
+//! others are our own, in seconds and bytes.
+//!
+//! Rights, MySQL: `CREATE USER plimsoll@localhost IDENTIFIED BY '…' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS,
+//! REPLICATION CLIENT ON *.* TO plimsoll@localhost; GRANT SELECT ON performance_schema.* TO plimsoll@localhost;`
+//! MariaDB: `GRANT PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.* …`. Cost: four short statements in a round, from
+//! memory; the digests once a minute.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, Row, Value};
+
+use super::event::Event;
+use super::sql::{Dialect, strip};
+use super::{CollectError, Collector};
+use crate::signal::metrics::{Desc, Samples};
+
+pub mod config;
+mod digests;
+mod locks;
+mod replication;
+mod status;
+
+use digests::Digests;
+
+/// Every metric, in the order of the parts.
+pub const METRICS: &[&[Desc]] = &[status::METRICS, replication::METRICS, locks::METRICS, digests::METRICS];
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Rows of one answer.
+const MAX_ROWS: usize = 20_000;
+/// Bytes of one packet: a longer row is no row of ours.
+pub const MAX_PACKET: usize = 4 << 20;
+
+/// What an entry asks for, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `host:port` or the socket, for people.
+    pub name: String,
+    /// How to connect.
+    pub opts: Opts,
+    /// Statements that are told apart.
+    pub top: usize,
+}
+
+/// One server.
+pub struct Mysql {
+    settings: Settings,
+    session: Option<(Conn, Server)>,
+    minute: Option<Instant>,
+    digests: Digests,
+    lacking: Vec<String>,
+    events: Vec<Event>,
+    told: HashMap<String, Instant>,
+}
+
+/// What a connection found out about its server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Server {
+    mariadb: bool,
+    /// Major, minor, patch.
+    version: (u32, u32, u32),
+    shown: String,
+}
+
+/// A row by column.
+type Fields = HashMap<String, String>;
+
+impl Mysql {
+    /// Connects in its first round.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            session: None,
+            minute: None,
+            digests: Digests::default(),
+            lacking: Vec::new(),
+            events: Vec::new(),
+            told: HashMap::new(),
+        }
+    }
+
+    async fn connect(&self) -> Result<(Conn, Server), CollectError> {
+        let mut conn = Conn::new(self.settings.opts.clone()).await.map_err(|error| self.told(&error))?;
+        let version: Option<String> = conn.query_first("SELECT VERSION()").await.map_err(|error| self.told(&error))?;
+        let server = identify(&version.unwrap_or_default())?;
+        Ok((conn, server))
+    }
+
+    /// An error of a connection in words.
+    fn told(&self, error: &mysql_async::Error) -> CollectError {
+        match error {
+            mysql_async::Error::Server(told) if matches!(told.code, 1044 | 1045 | 1698 | 1862 | 3118) => {
+                CollectError::Denied(format!("{} refuses the login: {}", self.settings.name, shorten(&told.message)))
+            }
+            mysql_async::Error::Server(told) => {
+                CollectError::Connect(format!("{}: {} ({})", self.settings.name, shorten(&told.message), told.code))
+            }
+            error => CollectError::Connect(format!("{}: {}", self.settings.name, shorten(&error.to_string()))),
+        }
+    }
+
+    async fn groups(&mut self, conn: &mut Conn, server: &Server, out: &mut Samples) -> Result<(), CollectError> {
+        self.lacking.clear();
+        let status = pairs(ask(conn, "SHOW GLOBAL STATUS").await?);
+        let variables = pairs(ask(conn, "SHOW GLOBAL VARIABLES").await?);
+        status::put(&status, &variables, out);
+        let mut failed = None;
+        let mut keep = |read: Result<(), CollectError>| match read {
+            Err(error @ CollectError::Query(_)) => {
+                failed.get_or_insert(error);
+                Ok(())
+            }
+            other => other,
+        };
+        keep(replication::read(conn, server, out, &mut self.lacking).await)?;
+        let performance = variables.get("performance_schema").is_some_and(|on| on == "ON");
+        let blocked = match locks::read(conn, server, performance, out, &mut self.lacking).await {
+            Ok(blocked) => blocked,
+            Err(error) => {
+                keep(Err(error))?;
+                Vec::new()
+            }
+        };
+        self.tell(&blocked);
+        if !performance {
+            self.lacking.push("no statements and locks: performance_schema = ON in my.cnf, and a restart".into());
+        } else if self.settings.top > 0 {
+            let due = self.minute.is_none_or(|last| last.elapsed() >= MINUTE);
+            if due {
+                self.minute = Some(Instant::now());
+                let look = self.digests.look(conn, self.settings.top, &mut self.lacking).await;
+                keep(look.map(|events| self.events.extend(events)))?;
+            }
+            self.digests.put(out);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Long waits for locks, each pair once a minute.
+    fn tell(&mut self, blocked: &[Fields]) {
+        self.told.retain(|_, told| told.elapsed() < MINUTE);
+        for row in blocked.iter().take(20) {
+            let text = |name: &str| row.get(name).cloned().unwrap_or_default();
+            let wait: f64 = text("wait").parse().unwrap_or(0.0);
+            let key = format!("{} {}", text("pid"), text("blocker"));
+            if wait < 5.0 || self.told.contains_key(&key) {
+                continue;
+            }
+            self.told.insert(key, Instant::now());
+            let (query, other) = (text("query"), text("blocker_query"));
+            let query = strip(&query, Dialect::Mysql, 4096);
+            let other = strip(&other, Dialect::Mysql, 4096);
+            self.events.push(Event {
+                name: "mysql.blocked_session",
+                nanos: 0,
+                severity: 13,
+                body: format!("connection {} has waited {wait:.0} s for {}: {query}", text("pid"), text("blocker")),
+                attributes: vec![
+                    ("mysql.lock.wait", wait.into()),
+                    ("mysql.connection.id", text("pid").into()),
+                    ("mysql.blocking.connection.id", text("blocker").into()),
+                    ("db.query.text", query.into()),
+                    ("mysql.blocking.query.text", other.into()),
+                ],
+            });
+        }
+    }
+}
+
+#[async_trait]
+impl Collector for Mysql {
+    fn metrics(&self) -> &'static [Desc] {
+        // The parts' lists are joined where the catalogue is made.
+        &[]
+    }
+
+    async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
+        // Taken out: a round that is given up leaves no connection that still has an answer to come.
+        let (mut conn, server) = match self.session.take() {
+            Some(open) => open,
+            None => self.connect().await?,
+        };
+        let read = self.groups(&mut conn, &server, out).await;
+        if !matches!(read, Err(CollectError::Connect(_) | CollectError::Parse(_))) {
+            self.session = Some((conn, server));
+        }
+        read
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn detail(&self) -> String {
+        let mut out = self.session.as_ref().map(|(_, server)| server.shown.clone()).unwrap_or_default();
+        for lacking in &self.lacking {
+            out.push_str("; ");
+            out.push_str(lacking);
+        }
+        out
+    }
+}
+
+/// `8.0.36`, `11.8.9-MariaDB-4`.
+fn identify(version: &str) -> Result<Server, CollectError> {
+    let mariadb = version.to_ascii_lowercase().contains("mariadb");
+    let mut parts = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    let name = if mariadb { "MariaDB" } else { "MySQL" };
+    let shown = format!("{name} {}.{}.{}", version.0, version.1, version.2);
+    let floor = if mariadb { (10, 6, 0) } else { (8, 0, 0) };
+    if version < floor {
+        return Err(CollectError::Query(format!(
+            "{shown} is too old: {}.{} is the oldest that is read",
+            floor.0, floor.1
+        )));
+    }
+    Ok(Server { mariadb, version, shown })
+}
+
+/// All rows of a statement, as text.
+async fn ask(conn: &mut Conn, sql: &str) -> Result<Vec<Fields>, CollectError> {
+    let mut result = conn.query_iter(sql).await.map_err(|error| refused(&error))?;
+    let mut rows = Vec::new();
+    while let Some(row) = result.next().await.map_err(|error| refused(&error))? {
+        if rows.len() >= MAX_ROWS {
+            return Err(CollectError::Parse(format!("an answer of more than {MAX_ROWS} rows")));
+        }
+        rows.push(fields(&row));
+    }
+    Ok(rows)
+}
+
+/// The same, empty and told with its mend where a right is missing.
+async fn ask_or_note(
+    conn: &mut Conn,
+    sql: &str,
+    grant: &str,
+    lacking: &mut Vec<String>,
+) -> Result<Vec<Fields>, CollectError> {
+    match ask(conn, sql).await {
+        Err(CollectError::Query(why)) if why.contains("denied") => {
+            let mend = format!("a right is missing: GRANT {grant} TO the user of plimsoll");
+            if !lacking.contains(&mend) {
+                lacking.push(mend);
+            }
+            Ok(Vec::new())
+        }
+        answer => answer,
+    }
+}
+
+fn refused(error: &mysql_async::Error) -> CollectError {
+    match error {
+        mysql_async::Error::Server(told) => CollectError::Query(format!("{} ({})", shorten(&told.message), told.code)),
+        error => CollectError::Connect(format!("the connection was lost: {}", shorten(&error.to_string()))),
+    }
+}
+
+fn fields(row: &Row) -> Fields {
+    let names = row.columns_ref().iter().map(|column| column.name_str().to_ascii_lowercase());
+    let values = (0..row.len()).map(|at| match row.as_ref(at) {
+        None | Some(Value::NULL) => None,
+        Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Some(other) => Some(other.as_sql(true).trim_matches('\'').to_owned()),
+    });
+    names.zip(values).filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Rows of a name and a value.
+fn pairs(rows: Vec<Fields>) -> HashMap<String, String> {
+    let pair = |mut row: Fields| Some((row.remove("variable_name")?.to_ascii_lowercase(), row.remove("value")?));
+    rows.into_iter().filter_map(pair).collect()
+}
+
+fn number(row: &HashMap<String, String>, name: &str) -> Option<f64> {
+    row.get(name)?.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn shorten(message: &str) -> String {
+    message.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// How to connect: bounded packets, no cache of statements, one connection.
+pub fn options(
+    address: &super::dial::Address,
+    username: Option<&str>,
+    password: Option<&str>,
+    tls: Option<mysql_async::SslOpts>,
+) -> Opts {
+    let mut builder = mysql_async::OptsBuilder::default()
+        .user(username)
+        .pass(password)
+        .ssl_opts(tls)
+        .prefer_socket(false)
+        .stmt_cache_size(0)
+        .max_allowed_packet(Some(MAX_PACKET))
+        .tcp_nodelay(true);
+    builder = match address {
+        super::dial::Address::Tcp(host, port) => builder.ip_or_hostname(host.clone()).tcp_port(*port),
+        super::dial::Address::Unix(path) => builder.socket(Some(path.to_string_lossy().into_owned())),
+    };
+    // Its own statements must never hold up the server, nor show up as a lock.
+    builder = builder.setup(vec![
+        "SET SESSION lock_wait_timeout = 1",
+        "SET SESSION TRANSACTION READ ONLY",
+        "SET SESSION sql_mode = ''",
+    ]);
+    builder.into()
+}

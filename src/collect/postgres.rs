@@ -1,0 +1,405 @@
+//! PostgreSQL 14 and later: `pg_stat_*` views and their like, by SQL.
+//!
+//! One connection is kept; another database is looked at through a short one, one in a minute. Every question is
+//! bounded on the server's side (`statement_timeout`, `lock_timeout`, read only) and in what may come back. The names
+//! are those of the collector-contrib receiver `postgresql` (v0.156) where it has them, with its resource attributes
+//! as attributes of the points; the others are our own, in seconds and bytes.
+//!
+//! Rights: `CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll;`. Cost for the server, and
+//! what each group asks, stand in the groups' files.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use self::relations::Relations;
+use self::session::{Session, Target};
+use self::statements::Statements;
+use self::table::Table;
+use super::event::Event;
+use super::{CollectError, Collector};
+use crate::signal::metrics::{Desc, Samples};
+
+pub mod config;
+mod activity;
+mod database;
+mod events;
+mod relations;
+mod replication;
+pub mod session;
+mod settings;
+mod statements;
+pub mod table;
+mod vacuum;
+mod writer;
+
+/// Every metric of every group.
+pub const METRICS: &[&[Desc]] = &[
+    settings::METRICS,
+    activity::METRICS,
+    database::METRICS,
+    writer::METRICS,
+    replication::METRICS,
+    vacuum::METRICS,
+    relations::METRICS,
+    statements::METRICS,
+];
+
+/// The oldest version that is read.
+const FLOOR: u32 = 140_000;
+const MINUTE: Duration = Duration::from_secs(60);
+/// For what costs the server more: sizes, folders.
+const SLOW: Duration = Duration::from_secs(300);
+/// Databases that are looked at in turn.
+const MAX_DATABASES: usize = 500;
+
+/// What an entry asks for, checked.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where, and how to come in.
+    pub target: Target,
+    /// Databases by name; `None`: all that can be connected to.
+    pub databases: Option<Vec<String>>,
+    /// Statements, tables and indexes that are told apart.
+    pub top: usize,
+}
+
+/// One server.
+pub struct Postgres {
+    settings: Settings,
+    session: Option<(Session, Server)>,
+    state: State,
+}
+
+/// What a connection found out about its server.
+#[derive(Debug, Clone, Default)]
+struct Server {
+    /// `server_version_num`, such as 170002.
+    version: u32,
+    /// As people write it.
+    shown: String,
+    standby: bool,
+    /// Where pg_stat_statements lies, quoted; `None`: not in this database.
+    statements_schema: Option<String>,
+    databases: Vec<String>,
+}
+
+/// What is kept from round to round, also over a lost connection.
+#[derive(Default)]
+struct State {
+    minute: Option<Instant>,
+    slow: Option<Instant>,
+    sizes: Table,
+    wal: Table,
+    statements: Statements,
+    relations: BTreeMap<String, Relations>,
+    turn: VecDeque<String>,
+    /// What could not be read, with its mend.
+    lacking: Vec<String>,
+    events: events::Events,
+}
+
+/// One round: the open connection, what is due, and what is kept.
+struct Round<'a> {
+    settings: &'a Settings,
+    session: &'a Session,
+    server: &'a Server,
+    state: &'a mut State,
+    minute: bool,
+    slow: bool,
+    blocked: Table,
+}
+
+impl Postgres {
+    /// Connects in its first round.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, session: None, state: State::default() }
+    }
+
+    async fn groups(&mut self, session: &Session, server: &Server, out: &mut Samples) -> Result<(), CollectError> {
+        let now = Instant::now();
+        let due = |last: &mut Option<Instant>, every| {
+            let due = last.is_none_or(|last| now.duration_since(last) >= every);
+            if due {
+                *last = Some(now);
+            }
+            due
+        };
+        let minute = due(&mut self.state.minute, MINUTE);
+        let slow = due(&mut self.state.slow, SLOW);
+        if minute {
+            self.state.lacking.clear();
+        }
+        let state = &mut self.state;
+        let blocked = Table::default();
+        let mut round = Round { settings: &self.settings, session, server, state, minute, slow, blocked };
+        let mut failed = None;
+        // One view that fails (a right, a lock, an extension) takes nothing from the others.
+        for group in GROUPS {
+            match group.read(&mut round, out).await {
+                Ok(()) => {}
+                Err(CollectError::Query(why)) => {
+                    failed.get_or_insert(CollectError::Query(format!("{}: {why}", group.name())));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let texts = round.texts().await?;
+        let blocked = std::mem::take(&mut round.blocked);
+        self.state.events.take(&blocked, &texts);
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// The groups in the order in which they are read.
+#[derive(Debug, Clone, Copy)]
+enum Group {
+    Settings,
+    Activity,
+    Database,
+    Writer,
+    Replication,
+    Vacuum,
+    Relations,
+    Statements,
+}
+
+const GROUPS: [Group; 8] = [
+    Group::Settings,
+    Group::Activity,
+    Group::Database,
+    Group::Writer,
+    Group::Replication,
+    Group::Vacuum,
+    Group::Relations,
+    Group::Statements,
+];
+
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Activity => "activity",
+            Self::Database => "databases",
+            Self::Writer => "checkpoints and WAL",
+            Self::Replication => "replication",
+            Self::Vacuum => "vacuum",
+            Self::Relations => "tables",
+            Self::Statements => "statements",
+        }
+    }
+
+    async fn read(self, round: &mut Round<'_>, out: &mut Samples) -> Result<(), CollectError> {
+        match self {
+            Self::Settings => settings::read(round, out).await,
+            Self::Activity => activity::read(round, out).await,
+            Self::Database => database::read(round, out).await,
+            Self::Writer => writer::read(round, out).await,
+            Self::Replication => replication::read(round, out).await,
+            Self::Vacuum => vacuum::read(round, out).await,
+            Self::Relations => relations::read(round, out).await,
+            Self::Statements => statements::read(round, out).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Collector for Postgres {
+    fn metrics(&self) -> &'static [Desc] {
+        // The groups' lists are joined where the catalogue is made.
+        &[]
+    }
+
+    async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
+        // Taken out: a round that is given up leaves no connection that still has an answer to come.
+        let (session, mut server) = match self.session.take() {
+            Some(open) => open,
+            None => {
+                let session = self.settings.target.connect(None).await?;
+                let server = identify(&session).await?;
+                (session, server)
+            }
+        };
+        server.refresh(&session).await?;
+        let read = self.groups(&session, &server, out).await;
+        if !matches!(read, Err(CollectError::Connect(_) | CollectError::Parse(_))) {
+            self.session = Some((session, server));
+        }
+        read
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        self.state.events.drain()
+    }
+
+    fn detail(&self) -> String {
+        let Some((_, server)) = &self.session else { return String::new() };
+        let mut out = format!("{}, {} databases", server.shown, server.databases.len());
+        if server.standby {
+            out.push_str(", standby");
+        }
+        for lacking in &self.state.lacking {
+            out.push_str("; ");
+            out.push_str(lacking);
+        }
+        out
+    }
+}
+
+const IDENTITY: &str = "SELECT current_setting('server_version_num') AS version, \
+    current_setting('server_version') AS shown, \
+    (SELECT quote_ident(n.nspname) FROM pg_catalog.pg_extension e \
+     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements";
+
+const STANDING: &str = "SELECT datname, pg_is_in_recovery() AS standby FROM pg_catalog.pg_database \
+    WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNECT') ORDER BY oid LIMIT 500";
+
+async fn identify(session: &Session) -> Result<Server, CollectError> {
+    let table = session.ask(IDENTITY).await?;
+    let row = table.first().ok_or_else(|| CollectError::Parse("the server does not say its version".into()))?;
+    let version = row.float("version").unwrap_or(0.0) as u32;
+    let shown = row.text("shown").unwrap_or_default();
+    let shown = shown.split_whitespace().next().unwrap_or_default().to_owned();
+    if version < FLOOR {
+        return Err(CollectError::Query(format!("PostgreSQL {shown} is too old: 14 is the oldest that is read")));
+    }
+    let statements_schema = row.text("statements").map(str::to_owned);
+    Ok(Server { version, shown, statements_schema, ..Server::default() })
+}
+
+impl Server {
+    /// What may change while a connection stays open: a standby becomes a primary, databases come and go.
+    async fn refresh(&mut self, session: &Session) -> Result<(), CollectError> {
+        let table = session.ask(STANDING).await?;
+        self.standby = table.first().and_then(|row| row.float("standby")).is_some_and(|standby| standby > 0.0);
+        self.databases = table.rows().filter_map(|row| row.text("datname")).map(str::to_owned).collect();
+        Ok(())
+    }
+}
+
+impl Round<'_> {
+    async fn ask(&self, sql: &str) -> Result<Table, CollectError> {
+        self.session.ask(sql).await
+    }
+
+    /// Asks what needs a right that may be missing: then the answer is empty and the mend stands in the status.
+    async fn ask_or_note(&mut self, sql: &str, role: &str) -> Result<Table, CollectError> {
+        match self.session.ask(sql).await {
+            Err(CollectError::Query(why)) if why.contains("(42501)") => {
+                let user = self.settings.target.config.get_user().unwrap_or("plimsoll");
+                self.lacking(format!("a right is missing: GRANT {role} TO {user}"));
+                Ok(Table::default())
+            }
+            answer => answer,
+        }
+    }
+
+    /// Asks another database through a connection of its own, which is closed after.
+    async fn ask_in(&self, database: &str, questions: &[&str]) -> Result<Vec<Table>, CollectError> {
+        let session = self.settings.target.connect(Some(database)).await?;
+        let mut out = Vec::with_capacity(questions.len());
+        for question in questions {
+            out.push(session.ask(question).await?);
+        }
+        Ok(out)
+    }
+
+    /// The database whose turn it is; those that are gone are forgotten.
+    fn next_database(&mut self) -> Option<String> {
+        let wanted: Vec<&String> = match &self.settings.databases {
+            Some(named) => named.iter().collect(),
+            None => self.server.databases.iter().collect(),
+        };
+        self.state.relations.retain(|known, _| wanted.contains(&known));
+        if self.state.turn.is_empty() {
+            self.state.turn = wanted.into_iter().take(MAX_DATABASES).cloned().collect();
+        }
+        self.state.turn.pop_front()
+    }
+
+    /// The texts of chosen statements that were not told today.
+    async fn texts(&mut self) -> Result<HashMap<String, String>, CollectError> {
+        let Some(schema) = self.server.statements_schema.clone() else {
+            if self.settings.top > 0 {
+                self.lacking("no pg_stat_statements: CREATE EXTENSION pg_stat_statements".into());
+            }
+            return Ok(HashMap::new());
+        };
+        let ids = self.state.events.untold(self.state.statements.ids(), self.minute);
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let list: Vec<String> = ids.iter().filter(|id| id.parse::<i64>().is_ok()).cloned().collect();
+        let sql = format!(
+            "SELECT queryid::text AS id, left(min(query), 8192) AS query FROM {schema}.pg_stat_statements(true) \
+             WHERE queryid IN ({}) GROUP BY 1",
+            list.join(", ")
+        );
+        let table = match self.ask(&sql).await {
+            Ok(table) => table,
+            Err(CollectError::Query(_)) => return Ok(HashMap::new()),
+            Err(error) => return Err(error),
+        };
+        let pair = |row: table::Row<'_>| Some((row.text("id")?.to_owned(), row.text("query")?.to_owned()));
+        Ok(table.rows().filter_map(pair).collect())
+    }
+
+    fn lacking(&mut self, what: String) {
+        if self.state.lacking.len() < 5 && !self.state.lacking.contains(&what) {
+            self.state.lacking.push(what);
+        }
+    }
+
+    fn blocked(&mut self, table: Table) {
+        self.blocked = table;
+    }
+
+    fn version(&self) -> u32 {
+        self.server.version
+    }
+
+    fn standby(&self) -> bool {
+        self.server.standby
+    }
+
+    fn minute(&self) -> bool {
+        self.minute
+    }
+
+    fn slow(&self) -> bool {
+        self.slow
+    }
+
+    fn top(&self) -> usize {
+        self.settings.top
+    }
+
+    fn statements_schema(&self) -> Option<&str> {
+        self.server.statements_schema.as_deref().filter(|_| self.settings.top > 0)
+    }
+
+    fn statements(&mut self) -> &mut Statements {
+        &mut self.state.statements
+    }
+
+    fn relations(&mut self) -> &mut BTreeMap<String, Relations> {
+        &mut self.state.relations
+    }
+
+    fn keep_sizes(&mut self, sizes: Table) {
+        self.state.sizes = sizes;
+    }
+
+    fn sizes(&self) -> &Table {
+        &self.state.sizes
+    }
+
+    fn keep_wal(&mut self, wal: Table) {
+        self.state.wal = wal;
+    }
+
+    fn wal(&self) -> &Table {
+        &self.state.wal
+    }
+}

@@ -1,0 +1,179 @@
+//! The statements that cost most: `pg_stat_statements`, ranked by what they did since the last look.
+
+use std::collections::HashMap;
+
+use super::Round;
+use super::table::{Row, Table};
+use crate::collect::CollectError;
+use crate::signal::metrics::{Desc, Samples};
+
+pub(super) const METRICS: &[Desc] = &[CALLS, TIME, ROWS, BLOCKS, TEMP_BLOCKS, DEALLOCATED, KNOWN];
+const CALLS: Desc = Desc::counter(
+    "postgresql.statement.calls",
+    "{call}",
+    "Calls of a statement; its text stands in the logs once a day.",
+);
+const TIME: Desc = Desc::counter("postgresql.statement.time", "s", "Time that a statement ran.");
+const ROWS: Desc = Desc::counter("postgresql.statement.rows", "{row}", "Rows that a statement returned or changed.");
+const BLOCKS: Desc = Desc::counter(
+    "postgresql.statement.blocks",
+    "{block}",
+    "Blocks that a statement found in the cache and had to read.",
+);
+const TEMP_BLOCKS: Desc =
+    Desc::counter("postgresql.statement.temp_blocks", "{block}", "Temporary blocks that a statement wrote.");
+const DEALLOCATED: Desc = Desc::counter(
+    "postgresql.statement.deallocated",
+    "{time}",
+    "Times the least used statements were forgotten: when it rises, pg_stat_statements.max is too small to trust the rest.",
+);
+const KNOWN: Desc =
+    Desc::gauge("postgresql.statement.known", "{statement}", "Statements that pg_stat_statements holds.");
+
+/// Statements that are asked for, the most costly first: the server keeps 5,000 by default.
+const MAX_STATEMENTS: usize = 5000;
+/// Looks for which a statement stays chosen once it was: a rate needs more than one point.
+const STICKY: u8 = 5;
+
+/// What was seen at the last look.
+#[derive(Debug, Default)]
+pub(super) struct Statements {
+    known: HashMap<Key, Seen>,
+    /// The rows of the chosen ones, put again in the rounds between two looks.
+    chosen: Table,
+    info: Table,
+}
+
+type Key = (String, String, String);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    calls: f64,
+    time: f64,
+    chosen: u8,
+}
+
+/// Looks once a minute, without texts: these lie in a file that the server would read whole.
+pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(), CollectError> {
+    if let Some(schema) = round.statements_schema().map(str::to_owned)
+        && round.minute()
+    {
+        let table = round.ask(&query(&schema)).await?;
+        let info = round.ask(&format!("SELECT dealloc FROM {schema}.pg_stat_statements_info")).await?;
+        let top = round.top();
+        round.statements().look(&table, info, top);
+    }
+    round.statements().put(out);
+    Ok(())
+}
+
+/// `schema` is quoted already.
+fn query(schema: &str) -> String {
+    format!(
+        "SELECT s.queryid::text AS id, coalesce(d.datname, '') AS datname, coalesce(r.rolname, '') AS rolname, \
+         sum(s.calls) AS calls, sum(s.total_exec_time) AS time, sum(s.rows) AS rows, \
+         sum(s.shared_blks_hit) AS hit, sum(s.shared_blks_read) AS read, sum(s.temp_blks_written) AS temp \
+         FROM {schema}.pg_stat_statements(false) s \
+         LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.userid \
+         WHERE s.queryid IS NOT NULL GROUP BY 1, 2, 3 ORDER BY time DESC LIMIT {MAX_STATEMENTS}"
+    )
+}
+
+impl Statements {
+    /// Takes a look's rows and chooses the `top` of them by growth of time, of calls, and by mean time.
+    fn look(&mut self, table: &Table, info: Table, top: usize) {
+        let mut grown: Vec<(Key, f64, f64)> = Vec::new();
+        let mut known = HashMap::with_capacity(table.len());
+        for row in table.rows() {
+            let (Some(key), Some(calls), Some(time)) = (key(row), row.float("calls"), row.float("time")) else {
+                continue;
+            };
+            let before = self.known.get(&key).copied().unwrap_or_default();
+            // Fewer than before: the statistics were reset, and all that is there came since.
+            let (old_calls, old_time) = if before.calls <= calls { (before.calls, before.time) } else { (0.0, 0.0) };
+            grown.push((key.clone(), calls - old_calls, time - old_time));
+            known.insert(key, Seen { calls, time, chosen: before.chosen.saturating_sub(1) });
+        }
+        let by: [fn(&(Key, f64, f64)) -> f64; 3] = [|g| g.2, |g| g.1, |g| if g.1 > 0.0 { g.2 / g.1 } else { 0.0 }];
+        for measure in by {
+            grown.sort_by(|a, b| measure(b).total_cmp(&measure(a)).then_with(|| a.0.cmp(&b.0)));
+            for (key, ..) in grown.iter().filter(|g| measure(g) > 0.0).take(top) {
+                if let Some(seen) = known.get_mut(key) {
+                    seen.chosen = STICKY;
+                }
+            }
+        }
+        self.chosen = table.filter(|row| key(row).and_then(|key| known.get(&key)).is_some_and(|seen| seen.chosen > 0));
+        self.known = known;
+        self.info = info;
+    }
+
+    /// The ids that are chosen now.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.chosen.rows().filter_map(|row| row.text("id"))
+    }
+
+    fn put(&self, out: &mut Samples) {
+        for row in self.chosen.rows() {
+            let (Some(id), Some(database), Some(user)) = (row.text("id"), row.text("datname"), row.text("rolname"))
+            else {
+                continue;
+            };
+            let own = [("db.namespace", database), ("postgresql.query.id", id), ("user.name", user)];
+            row.put(out, &own, &[("calls", &CALLS), ("rows", &ROWS), ("temp", &TEMP_BLOCKS)]);
+            row.put_millis(out, &own, &[("time", &TIME)]);
+            for source in ["hit", "read"] {
+                row.put(out, &[own[0], own[1], own[2], ("source", source)], &[(source, &BLOCKS)]);
+            }
+        }
+        if let Some(row) = self.info.first() {
+            row.put(out, &[], &[("dealloc", &DEALLOCATED)]);
+            out.put(&KNOWN, self.known.len());
+        }
+    }
+}
+
+fn key(row: Row<'_>) -> Option<Key> {
+    let part = |column| row.text(column).map(str::to_owned);
+    Some((part("id")?, part("datname")?, part("rolname")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::metrics::Limits;
+
+    fn table(rows: &[(&str, f64, f64)]) -> Table {
+        let columns = ["id", "datname", "rolname", "calls", "time", "rows", "hit", "read", "temp"];
+        let mut table = Table::new(columns.map(str::to_owned).to_vec());
+        for (id, calls, time) in rows {
+            let (calls, time) = (calls.to_string(), time.to_string());
+            let row = [*id, "shop", "app", &calls, &time, "1", "2", "3", "4"];
+            table.push(row.map(Some));
+        }
+        table
+    }
+
+    #[test]
+    fn the_one_that_grew_is_chosen_and_not_the_one_that_was_large_before() {
+        let mut statements = Statements::default();
+        statements.look(&table(&[("1", 1000.0, 9e6), ("2", 10.0, 50.0)]), Table::default(), 1);
+        for _ in 0..STICKY {
+            statements.look(&table(&[("1", 1000.0, 9e6), ("2", 20.0, 90.0)]), Table::default(), 1);
+        }
+        statements.look(&table(&[("1", 1000.0, 9e6), ("2", 30.0, 120.0)]), Table::default(), 1);
+        assert_eq!(statements.ids().collect::<Vec<_>>(), ["2"]);
+    }
+
+    #[test]
+    fn after_a_reset_everything_counts_anew() {
+        let mut statements = Statements::default();
+        statements.look(&table(&[("1", 1000.0, 9e6), ("2", 10.0, 50.0)]), Table::default(), 1);
+        statements.look(&table(&[("1", 3.0, 700.0), ("2", 10.0, 50.0)]), Table::default(), 1);
+        assert!(statements.ids().any(|id| id == "1"));
+        let mut out = Samples::new(Limits::default());
+        statements.put(&mut out);
+        let time = out.samples().iter().find(|sample| out.metrics()[sample.metric].name == TIME.name).unwrap();
+        assert_eq!(time.point, crate::signal::metrics::Point::Number(0.7.into()), "milliseconds become seconds");
+    }
+}

@@ -1,0 +1,165 @@
+//! One connection to a server that speaks Redis' protocol: commands with a bounded answer.
+
+use std::sync::Arc;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
+use tokio::task::JoinHandle;
+
+use crate::base::secret::{ExposeSecret, SecretString};
+use crate::collect::CollectError;
+use crate::collect::dial::{Address, Budget, dial};
+
+/// Where a server is and how to come in.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// `host:port` or the socket, for people.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+    /// Number of the database.
+    pub database: i64,
+    /// The user of its access list.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<SecretString>,
+    /// The client's side of TLS.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// An open connection. Dropped, it is closed.
+pub struct Session {
+    connection: MultiplexedConnection,
+    driver: JoinHandle<()>,
+    budget: Budget,
+    name: String,
+}
+
+/// Bytes of all answers of a round: INFO has 20 KB, a list of 10,000 clients 4 MB.
+const MAX_ANSWERS: u64 = 32 << 20;
+
+impl Target {
+    /// Connects and logs in. Sends no name and version of a library: an access list that allows only reads would
+    /// refuse them.
+    ///
+    /// # Errors
+    /// [`CollectError::Connect`], or [`CollectError::Denied`] when the server does not let us in.
+    pub async fn connect(&self) -> Result<Session, CollectError> {
+        let budget = Budget::new(MAX_ANSWERS);
+        let stream = dial(&self.address, self.tls.as_ref(), &budget)
+            .await
+            .map_err(|error| CollectError::Connect(format!("cannot connect to {}: {error}", self.name)))?;
+        let mut info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP2)
+            .set_skip_set_lib_name()
+            .set_db(self.database);
+        if let Some(username) = &self.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            info = info.set_password(password.expose_secret());
+        }
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&info, stream, AsyncConnectionConfig::default())
+                .await
+                .map_err(|error| self.told(&error))?;
+        Ok(Session { connection, driver: tokio::spawn(driver), budget, name: self.name.clone() })
+    }
+
+    fn told(&self, error: &RedisError) -> CollectError {
+        let denied = error.kind() == ErrorKind::AuthenticationFailed
+            || matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED"));
+        let text = shorten(&error.to_string());
+        if denied {
+            CollectError::Denied(format!("{} refuses the login: {text}", self.name))
+        } else {
+            CollectError::Connect(format!("{}: {text}", self.name))
+        }
+    }
+}
+
+impl Session {
+    /// Gives the next answers their full room.
+    pub fn renew(&self) {
+        self.budget.renew(MAX_ANSWERS);
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// [`CollectError::Query`] when the server refuses it (`NOPERM` when the access list does), else
+    /// [`CollectError::Connect`].
+    pub async fn ask(&mut self, command: &[&str]) -> Result<Value, CollectError> {
+        let mut packed = Cmd::new();
+        for part in command {
+            packed.arg(*part);
+        }
+        let shown = command.first().copied().unwrap_or_default();
+        match packed.query_async::<Value>(&mut self.connection).await {
+            Ok(value) => Ok(value),
+            Err(error) if self.budget.is_spent() => Err(CollectError::Parse(format!(
+                "{}: more than {} MiB of answers ({error})",
+                self.name,
+                MAX_ANSWERS >> 20
+            ))),
+            Err(error) if error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error() => {
+                Err(CollectError::Connect(format!(
+                    "{}: the connection was lost: {}",
+                    self.name,
+                    shorten(&error.to_string())
+                )))
+            }
+            Err(error) => Err(CollectError::Query(format!("{shown}: {}", shorten(&error.to_string())))),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Whether the access list refused a command.
+pub fn is_forbidden(error: &CollectError) -> bool {
+    matches!(error, CollectError::Query(why) if why.contains("NOPERM"))
+}
+
+/// A server's words, in one line and bounded.
+fn shorten(message: &str) -> String {
+    message.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A value's text: a string, a status or a number.
+pub fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
+        Value::Int(int) => Some(int.to_string()),
+        Value::Double(double) => Some(double.to_string()),
+        Value::Okay => Some("OK".to_owned()),
+        _ => None,
+    }
+}
+
+/// A value's whole number.
+pub fn int(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(int) => Some(*int),
+        other => text(other)?.trim().parse().ok(),
+    }
+}
+
+/// A value's elements; none of what is no list.
+pub fn items(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(items) | Value::Set(items) => items,
+        _ => &[],
+    }
+}
+
+/// The element behind the name `key` in a flat list of names and values.
+pub fn field<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    let mut pairs = items(value).chunks_exact(2);
+    pairs.find(|pair| text(&pair[0]).is_some_and(|name| name == key)).map(|pair| &pair[1])
+}

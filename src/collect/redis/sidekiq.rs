@@ -1,0 +1,157 @@
+//! Sidekiq 6.4 to 8: its queues, sets and processes.
+//!
+//! A queue has `ready` and `oldest.age`; `delayed`, `retry`, `dead`, `completed`, `failed` and the workers are of all
+//! queues together, under the name `*`, because Sidekiq keeps them so.
+
+use std::collections::BTreeMap;
+
+use redis::Value;
+use serde_json::Value as Json;
+
+use super::session::{Session, int, items, text};
+use crate::base::clock;
+use crate::collect::CollectError;
+use crate::collect::queue::Queue;
+use crate::signal::metrics::Samples;
+
+/// Queues and processes that are read.
+const MAX_NAMES: usize = 500;
+/// All queues together.
+const ALL: &str = "*";
+
+/// Reads all queues, or `only` some, and says how many.
+pub(super) async fn read(
+    session: &mut Session,
+    only: Option<&[String]>,
+    out: &mut Samples,
+) -> Result<usize, CollectError> {
+    let mut names: Vec<String> = match only {
+        Some(names) => names.to_vec(),
+        None => strings(&session.ask(&["SMEMBERS", "queues"]).await?),
+    };
+    names.truncate(MAX_NAMES);
+    names.sort_unstable();
+    let processes = processes(session).await?;
+    for name in &names {
+        let key = format!("queue:{name}");
+        let ready = count(&session.ask(&["LLEN", &key]).await?);
+        let oldest = session.ask(&["LINDEX", &key, "-1"]).await?;
+        let age = text(&oldest).as_deref().and_then(enqueued_at).map(|at| clock::unix_nanos() as f64 / 1e9 - at);
+        let queue = Queue {
+            system: "sidekiq",
+            name,
+            ready: Some(ready),
+            oldest_age: if ready == 0 { Some(0.0) } else { age },
+            consumers: Some(processes.listening.get(name).copied().unwrap_or(0)),
+            paused: None,
+            ..Queue::default()
+        };
+        queue.put(out);
+    }
+    let mut sets = [0_u64; 3];
+    for (size, set) in sets.iter_mut().zip(["schedule", "retry", "dead"]) {
+        *size = count(&session.ask(&["ZCARD", set]).await?);
+    }
+    let processed = session.ask(&["GET", "stat:processed"]).await?;
+    let failed = session.ask(&["GET", "stat:failed"]).await?;
+    let (processed, failed) = (count(&processed), count(&failed));
+    let all = Queue {
+        system: "sidekiq",
+        name: ALL,
+        delayed: Some(sets[0]),
+        retry: Some(sets[1]),
+        dead: Some(sets[2]),
+        // Sidekiq counts a failed run as processed too.
+        completed: Some(processed.saturating_sub(failed)),
+        failed: Some(failed),
+        active: Some(processes.busy),
+        consumers: Some(processes.count),
+        workers_busy: Some(processes.busy),
+        workers_idle: Some(processes.places.saturating_sub(processes.busy)),
+        ..Queue::default()
+    };
+    all.put(out);
+    Ok(names.len())
+}
+
+#[derive(Debug, Default)]
+struct Processes {
+    count: u64,
+    busy: u64,
+    places: u64,
+    /// Processes that take from each queue.
+    listening: BTreeMap<String, u64>,
+}
+
+/// The set keeps ids of processes that died: their hash has expired.
+async fn processes(session: &mut Session) -> Result<Processes, CollectError> {
+    let mut all = Processes::default();
+    for id in strings(&session.ask(&["SMEMBERS", "processes"]).await?).iter().take(MAX_NAMES) {
+        let hash = session.ask(&["HMGET", id, "info", "busy", "quiet"]).await?;
+        let [info, busy, _] = items(&hash) else { continue };
+        let Some(info) = text(info) else { continue };
+        let info: Json = serde_json::from_str(&info).unwrap_or_default();
+        all.count += 1;
+        all.busy += count(busy);
+        all.places += info["concurrency"].as_u64().unwrap_or(0);
+        for queue in queues_of(&info) {
+            *all.listening.entry(queue).or_default() += 1;
+        }
+    }
+    Ok(all)
+}
+
+/// Up to 7 one list; in 8 each capsule has its own.
+fn queues_of(info: &Json) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut add =
+        |list: &Json| names.extend(list.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned));
+    add(&info["queues"]);
+    for capsule in info["capsules"].as_object().into_iter().flatten().map(|(_, capsule)| capsule) {
+        match &capsule["weights"] {
+            Json::Object(weights) => names.extend(weights.keys().cloned()),
+            _ => names
+                .extend(capsule["queues"].as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned)),
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Unix seconds of a job. Up to 7 they are seconds with a fraction, in 8 whole milliseconds.
+fn enqueued_at(job: &str) -> Option<f64> {
+    let job: Json = serde_json::from_str(job).ok()?;
+    let at = job["enqueued_at"].as_f64().or_else(|| job["created_at"].as_f64())?;
+    Some(if at > 1e11 { at / 1e3 } else { at })
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    items(value).iter().filter_map(text).collect()
+}
+
+fn count(value: &Value) -> u64 {
+    int(value).and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_milliseconds_are_told_apart() {
+        assert_eq!(enqueued_at("{\"enqueued_at\":1795470483.5}"), Some(1_795_470_483.5));
+        assert_eq!(enqueued_at("{\"enqueued_at\":1795470483500}"), Some(1_795_470_483.5));
+        assert_eq!(enqueued_at("{}"), None);
+        assert_eq!(enqueued_at("no json"), None);
+    }
+
+    #[test]
+    fn the_queues_of_a_process_stand_in_two_forms() {
+        let seven = serde_json::json!({"queues": ["b", "a"], "concurrency": 5});
+        assert_eq!(queues_of(&seven), ["a", "b"]);
+        let eight =
+            serde_json::json!({"capsules": {"default": {"weights": {"mail": 0}}, "slow": {"weights": {"pdf": 1}}}});
+        assert_eq!(queues_of(&eight), ["mail", "pdf"]);
+    }
+}

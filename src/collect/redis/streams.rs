@@ -1,0 +1,83 @@
+//! Redis Streams: a stream and its consumer groups.
+//!
+//! Each group is a queue of its own, named `stream/group`: `ready` is its lag, `active` what was delivered and not
+//! acknowledged. Redis tells no lag after XGROUP SETID or a deletion in between, and before 7.0: then only the age of
+//! what the group has not seen is told.
+
+use redis::Value;
+
+use super::session::{Session, field, int, items, text};
+use crate::base::clock;
+use crate::collect::CollectError;
+use crate::collect::queue::Queue;
+use crate::signal::metrics::{Desc, Samples};
+
+pub(super) const METRICS: &[Desc] = &[LENGTH, PENDING_IDLE];
+const LENGTH: Desc =
+    Desc::gauge("redis.stream.length", "{entry}", "Entries of a stream, whether they were read or not.");
+const PENDING_IDLE: Desc = Desc::gauge(
+    "redis.stream.pending.idle.max",
+    "s",
+    "How long ago the oldest entry that was not acknowledged was put in; absent without one.",
+);
+
+/// Groups of a stream that are read.
+const MAX_GROUPS: usize = 100;
+
+/// Reads the stream `name`.
+pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -> Result<(), CollectError> {
+    let stream = match session.ask(&["XINFO", "STREAM", name]).await {
+        // A stream that is not there is empty: its first entry makes it.
+        Err(CollectError::Query(why)) if why.contains("no such key") => return Ok(()),
+        answer => answer?,
+    };
+    let length = field(&stream, "length").and_then(int).unwrap_or(0);
+    out.put_with(&LENGTH, &[("messaging.destination.name", name)], length);
+    let newest = field(&stream, "last-generated-id").and_then(text).and_then(|id| millis(&id));
+    let groups = session.ask(&["XINFO", "GROUPS", name]).await?;
+    for group in items(&groups).iter().take(MAX_GROUPS) {
+        let Some(group_name) = field(group, "name").and_then(text) else { continue };
+        let pending = session.ask(&["XPENDING", name, &group_name]).await?;
+        put_group(name, &group_name, group, &pending, newest, out);
+        let seen = field(group, "last-delivered-id").and_then(text).unwrap_or_default();
+        let next = session.ask(&["XRANGE", name, &format!("({seen}"), "+", "COUNT", "1"]).await;
+        let waits = next.as_ref().ok().map(|next| items(next).first().and_then(|entry| text(items(entry).first()?)));
+        if let Some(first) = waits {
+            let age = first.and_then(|id| millis(&id)).map_or(0.0, age);
+            let queue = format!("{name}/{group_name}");
+            Queue { system: "redis_streams", name: &queue, oldest_age: Some(age), ..Queue::default() }.put(out);
+        }
+    }
+    Ok(())
+}
+
+fn put_group(stream: &str, name: &str, group: &Value, pending: &Value, newest: Option<i64>, out: &mut Samples) {
+    let number = |key| field(group, key).and_then(int).and_then(|count| u64::try_from(count).ok());
+    let queue = format!("{stream}/{name}");
+    let delivered = field(group, "last-delivered-id").and_then(text).and_then(|id| millis(&id));
+    // Where nothing newer was ever put in, the lag is 0 whatever the server can tell.
+    let lag = number("lag").or_else(|| (newest.is_some() && newest == delivered).then_some(0));
+    let own = Queue {
+        system: "redis_streams",
+        name: &queue,
+        ready: lag,
+        active: number("pending"),
+        consumers: number("consumers"),
+        completed: None,
+        ..Queue::default()
+    };
+    own.put(out);
+    // XPENDING: count, smallest id, greatest id, consumers.
+    if let Some(oldest) = items(pending).get(1).and_then(text).and_then(|id| millis(&id)) {
+        out.put_with(&PENDING_IDLE, &[("messaging.destination.name", &queue)], age(oldest));
+    }
+}
+
+/// The time in an id such as `1795470483500-0`.
+fn millis(id: &str) -> Option<i64> {
+    id.split('-').next()?.parse().ok()
+}
+
+fn age(millis: i64) -> f64 {
+    (clock::unix_nanos() as f64 / 1e9 - millis as f64 / 1e3).max(0.0)
+}

@@ -1,0 +1,113 @@
+//! A real PostgreSQL on loopback and on a socket.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::harness::{Process, free_port, wait_for};
+use super::release::{Folder, Release};
+
+pub(crate) struct Postgres {
+    release: Release,
+    folder: Folder,
+    process: Option<Process>,
+    pub(crate) port: u16,
+}
+
+impl Postgres {
+    /// A new cluster that runs, with pg_stat_statements and what `settings` adds.
+    pub(crate) fn start(release: Release, settings: &str) -> Self {
+        let folder = release.folder("postgres");
+        let data = format!("{}/data", folder.inside());
+        let mut initdb = release.command("postgres", &bin(release, "initdb"));
+        initdb.args(["-D", &data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"]);
+        run(&mut initdb);
+        let mut server = Self { release, folder, process: None, port: free_port() };
+        server.configure(settings);
+        server.up();
+        server
+    }
+
+    fn configure(&self, settings: &str) {
+        let port = self.port;
+        let text = format!(
+            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n\
+             shared_preload_libraries = 'pg_stat_statements'\ntrack_io_timing = on\nmax_connections = 20\n{settings}\n",
+            self.folder.inside()
+        );
+        std::fs::write(self.folder.path().join("data/postgresql.auto.conf"), text).unwrap();
+    }
+
+    /// Starts it, also again.
+    pub(crate) fn up(&mut self) {
+        let mut command = self.release.command("postgres", &bin(self.release, "postgres"));
+        command.args(["-D", &format!("{}/data", self.folder.inside())]);
+        let mut process = Process::start(&mut command, &self.folder.path().join("log"));
+        wait_for("a PostgreSQL that answers", Duration::from_secs(60), || {
+            process.check();
+            self.try_sql("postgres", "SELECT 1")
+        });
+        self.process = Some(process);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.as_ref().unwrap().signal(signal);
+    }
+
+    /// SIGINT: a fast shutdown.
+    pub(crate) fn down(&mut self) {
+        self.signal(Signal::INT);
+        drop(self.process.take());
+    }
+
+    /// The folder of its socket, as we see it.
+    pub(crate) fn socket(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// The rows that `sql` gives in `database`, unaligned.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        self.try_sql(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    pub(crate) fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
+        let output = self.psql(database).args(["-At", "-c", sql]).output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// A psql in `database`; this system's, which speaks to every version.
+    pub(crate) fn psql(&self, database: &str) -> Command {
+        let mut command = Command::new(Release::Here.program(&["/usr/bin/psql"]));
+        command.args(["-X", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command.args(["-U", "postgres", "-d", database]).env("PGCONNECT_TIMEOUT", "5");
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(process) = &self.process {
+            // An immediate shutdown, so that its children end too.
+            process.signal(Signal::QUIT);
+        }
+    }
+}
+
+fn bin(release: Release, name: &str) -> String {
+    let paths = ["18", "17", "16", "15", "14"].map(|version| format!("/usr/lib/postgresql/{version}/bin/{name}"));
+    release.program(&paths.each_ref().map(String::as_str))
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

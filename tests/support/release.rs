@@ -1,0 +1,92 @@
+//! Servers of this system's release and of the newest one (`tests/stack/newest`), each with folders of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// Where a server's programs come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// This system.
+    Here,
+    /// The one that `tests/stack/newest` made.
+    Newest,
+}
+
+/// Both, for tests that hold for every version.
+pub(crate) const RELEASES: [Release; 2] = [Release::Here, Release::Newest];
+
+/// A folder that a server's programs see under the same path as we do, or below their own root.
+pub(crate) struct Folder {
+    release: Release,
+    dir: TempDir,
+}
+
+impl Release {
+    /// The root of its programs. Fails where it was not made: nothing is left out in silence.
+    pub(crate) fn root(self) -> PathBuf {
+        match self {
+            Self::Here => PathBuf::from("/"),
+            Self::Newest => {
+                let cache = std::env::var_os("PLIMSOLL_NEWEST")
+                    .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/stack/newest"), PathBuf::from);
+                assert!(cache.join(".made-of").exists(), "{} is missing: run tests/stack/newest", cache.display());
+                cache
+            }
+        }
+    }
+
+    /// A program of this release, run as `user`: servers refuse to run as root.
+    pub(crate) fn command(self, user: &str, program: &str) -> Command {
+        let mut command = match self {
+            Self::Here => Command::new("setpriv"),
+            Self::Newest => {
+                let mut command = Command::new("chroot");
+                command.arg(self.root()).arg("setpriv");
+                command
+            }
+        };
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", program]);
+        command.current_dir("/").env_remove("LC_ALL").env("LANG", "C.UTF-8").env("HOME", "/tmp");
+        command
+    }
+
+    /// The first program that is there, as its release sees it.
+    pub(crate) fn program(self, pattern: &[&str]) -> String {
+        let root = self.root();
+        let found = pattern.iter().find(|path| root.join(path.trim_start_matches('/')).exists());
+        (*found.unwrap_or_else(|| panic!("none of {pattern:?} below {}: run tests/run", root.display()))).to_owned()
+    }
+
+    /// A new folder that `user` owns.
+    pub(crate) fn folder(self, user: &str) -> Folder {
+        let base = self.root().join("tmp");
+        let dir = tempfile::Builder::new().prefix("plimsoll-").tempdir_in(base).unwrap();
+        let folder = Folder { release: self, dir };
+        let mut chown = self.command("root", "chown");
+        assert!(chown.args([user, &folder.inside()]).status().unwrap().success());
+        folder
+    }
+}
+
+impl Folder {
+    /// Its path as we see it.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its path as the server sees it.
+    pub(crate) fn inside(&self) -> String {
+        let path = self.dir.path();
+        let inside = path.strip_prefix(self.release.root()).unwrap_or(path);
+        format!("/{}", inside.display()).replace("//", "/")
+    }
+
+    /// Writes a file that everybody may read.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.path().join(name), text).unwrap();
+        format!("{}/{name}", self.inside())
+    }
+}

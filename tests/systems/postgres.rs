@@ -1,0 +1,68 @@
+//! PostgreSQL: what was done in it is what is counted.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use plimsoll::collect::postgres::session::{self, Target};
+use plimsoll::collect::postgres::{self, Settings};
+
+use super::harness::wait_for;
+use super::postgres_server::Postgres;
+use super::release::RELEASES;
+use super::round::{one, runtime};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn settings(server: &Postgres, user: &str, database: &str) -> Settings {
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(server.port).user(user).dbname(database);
+    config.options(session::options(Duration::from_secs(5))).application_name("plimsoll");
+    let target = Target { name: "test".into(), config, password: None, tls: None };
+    Settings { target, databases: None, top: 20 }
+}
+
+#[test]
+fn what_is_done_is_what_is_counted_in_the_oldest_and_the_newest_version() {
+    for release in RELEASES {
+        let server = Postgres::start(release, "");
+        server.sql("postgres", "CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll");
+        server.sql("postgres", "CREATE DATABASE shop");
+        server.sql("shop", "CREATE EXTENSION pg_stat_statements");
+        server.sql("shop", "CREATE TABLE orders (id int PRIMARY KEY, note text); INSERT INTO orders SELECT n, 'x' FROM generate_series(1, 1000) n; ANALYZE orders");
+        server.sql("shop", "DELETE FROM orders WHERE id <= 100");
+        for _ in 0..7 {
+            server.sql("shop", "SELECT count(*) FROM orders WHERE note = 'secret-note'");
+        }
+        let mut lock = server.psql("shop");
+        lock.stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut holder = lock.spawn().unwrap();
+        use std::io::Write as _;
+        holder.stdin.as_mut().unwrap().write_all(b"BEGIN; LOCK TABLE orders;\n").unwrap();
+        let locks = |wanted: &str| {
+            let sql = format!("SELECT count(*) FROM pg_locks WHERE relation::regclass::text = 'orders' AND {wanted}");
+            wait_for("a session with its lock", LIMIT, || match server.sql("shop", &sql).as_str() {
+                "1" => Ok(()),
+                other => Err(other.to_owned()),
+            });
+        };
+        locks("mode = 'AccessExclusiveLock' AND granted");
+        let mut waiter = server.psql("shop");
+        let mut waiter = waiter.args(["-c", "UPDATE orders SET note = 'card 4111' WHERE id = 500"]).spawn().unwrap();
+        locks("NOT granted");
+        let runtime = runtime();
+        let mut collector = postgres::Postgres::new(settings(&server, "plimsoll", "shop"));
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap_or_else(|error| panic!("{release:?}: {error}"));
+        let shop = ("db.namespace", "shop");
+        assert_eq!(found.value("postgresql.connection.max", &[]), Some(20.0));
+        assert_eq!(found.value("postgresql.session.blocked", &[]), Some(1.0));
+        assert_eq!(found.value("postgresql.session.blocking", &[]), Some(1.0));
+        assert_eq!(found.value("postgresql.connection.count", &[shop, ("state", "idle in transaction")]), Some(1.0));
+        assert_eq!(found.value("postgresql.standby", &[]), Some(0.0));
+        assert!(found.value("postgresql.commits", &[shop]).unwrap() >= 7.0, "{release:?}");
+        eprintln!("{release:?} {} series {:?}", found.samples.samples().len(), found.names());
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        waiter.wait().unwrap();
+    }
+}

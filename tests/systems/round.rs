@@ -1,0 +1,65 @@
+//! One round of a collector, and its points by name.
+
+use std::time::Duration;
+
+use plimsoll::collect::event::Event;
+use plimsoll::collect::{CollectError, Collector};
+use plimsoll::signal::metrics::{Limits, Point, Samples};
+
+/// The points of a round.
+pub(crate) struct Round {
+    pub(crate) samples: Samples,
+    pub(crate) result: Result<(), CollectError>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// Runs one round within `limit`.
+pub(crate) fn round(collector: &mut dyn Collector, limit: Duration) -> Round {
+    let runtime = runtime();
+    runtime.block_on(one(collector, limit))
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+pub(crate) async fn one(collector: &mut dyn Collector, limit: Duration) -> Round {
+    let mut samples = Samples::new(Limits { series: 10_000, value_bytes: 1024 });
+    let result = tokio::time::timeout(limit, collector.collect(&mut samples)).await;
+    let result = result.unwrap_or(Err(CollectError::Timeout(limit)));
+    Round { samples, result, events: collector.events() }
+}
+
+impl Round {
+    /// The value of the one series `name` with all of `attributes`.
+    pub(crate) fn value(&self, name: &str, attributes: &[(&str, &str)]) -> Option<f64> {
+        let mut found = self.all(name, attributes);
+        match found.len() {
+            0 => None,
+            1 => found.pop(),
+            _ => panic!("{name}{attributes:?} has {} series", found.len()),
+        }
+    }
+
+    /// The values of all series `name` with all of `attributes`.
+    pub(crate) fn all(&self, name: &str, attributes: &[(&str, &str)]) -> Vec<f64> {
+        let wanted = |sample: &&plimsoll::signal::metrics::Sample| {
+            self.samples.metrics()[sample.metric].name == name
+                && attributes.iter().all(|(name, value)| {
+                    sample.attributes.iter().any(|(known, has)| &**known == *name && &**has == *value)
+                })
+        };
+        let number = |sample: &plimsoll::signal::metrics::Sample| match &sample.point {
+            Point::Number(number) => number.as_f64(),
+            Point::Histogram(_) => f64::NAN,
+        };
+        self.samples.samples().iter().filter(wanted).map(number).collect()
+    }
+
+    /// The names of all metrics that have points.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.samples.metrics().iter().map(|metric| &*metric.name).collect();
+        names.sort_unstable();
+        names
+    }
+}
