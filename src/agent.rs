@@ -18,6 +18,7 @@ use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::config::{self, Config};
 use crate::control::{self, Command};
+use crate::notify::Ledger;
 use crate::pipeline::Pipeline;
 use crate::signal::frame::Signal;
 use crate::spool::disk::RealDisk;
@@ -28,6 +29,7 @@ use crate::store::Store;
 use crate::store::latest::Latest;
 use crate::web;
 
+mod alerts;
 mod budget;
 mod find;
 mod greet;
@@ -61,6 +63,8 @@ struct Base {
     pipeline: Pipeline,
     store: Store,
     views: Views,
+    /// What fired before; `None` when it cannot be opened.
+    ledger: Option<Arc<Ledger>>,
     reporter: Arc<Reporter>,
     /// Ends the faces, after everything else.
     stop: Stop,
@@ -81,7 +85,6 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (commands, mut orders) = mpsc::channel(4);
     let faces = Faces::start(&base, &config, commands).await?;
     let plan = Plan::new(&config, &base)?;
-    base.note_unserved(&config);
     greet::print(&base, &config, &plan)?;
     let mut current = config;
     let mut running = Running::start(plan, &base, None)?;
@@ -128,6 +131,10 @@ impl Base {
             pid: std::process::id(),
             started: clock::unix_nanos(),
         };
+        let (views, ledger) = (Views::default(), alerts::ledger(&state, &board));
+        if let Some(ledger) = &ledger {
+            views.read_from(Arc::clone(ledger));
+        }
         let reporter = Arc::new(Reporter::new(identity, board.clone()));
         Ok(Self {
             options,
@@ -138,7 +145,8 @@ impl Base {
             metrics,
             pipeline,
             store: Store::memory(),
-            views: Views::default(),
+            views,
+            ledger,
             reporter,
             stop: Stop::new(),
         })
@@ -155,22 +163,19 @@ impl Base {
         outcome.map_err(|why| standing.unwrap_or(why))
     }
 
-    fn note_unserved(&self, config: &Config) {
-        let keys = config.unserved();
-        let text = format!("{} without effect: this version does not have it; take the key away", keys.join(", "));
-        self.board.note("config keys", (!keys.is_empty()).then_some(text));
-    }
-
     async fn reload_checked(&self, current: &mut Config, running: &mut Running) -> Result<String, String> {
         let config = config::load(self.options.config.as_deref()).map_err(|errors| errors.to_string())?;
+        let mut plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
+        plan.alerts.as_ref().map_or(Ok(()), alerts::Prepared::refuse).map_err(|error| format!("{error:#}"))?;
         if config == *current {
-            return Ok("nothing changed".into());
+            let other = plan.alerts.take().filter(|alerts| !alerts.same_rules(running.alerts()));
+            let Some(other) = other else { return Ok("nothing changed".into()) };
+            running.swap_alerts(other, self, STOP_TIME).await.map_err(|error| format!("{error:#}"))?;
+            return Ok("changed: rule files".into());
         }
-        let plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
         let changed = plan::changes(current, &config);
         running.stop(STOP_TIME).await;
         *running = Running::start(plan, self, Some(running)).map_err(|error| format!("{error:#}"))?;
-        self.note_unserved(&config);
         *current = config;
         tracing::info!("reloaded: {changed}");
         Ok(changed)

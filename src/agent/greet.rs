@@ -25,6 +25,10 @@ fn text(base: &Base, settings: &Config, plan: &Plan) -> Result<String, std::fmt:
     for (name, signals) in plan.destinations() {
         writeln!(out, "  ships to  {} ({signals})", visible(&name))?;
     }
+    match &plan.alerts {
+        Some(alerts) => writeln!(out, "  alerts    {}", visible(&alerts.summary()))?,
+        None => writeln!(out, "  alerts    off")?,
+    }
     writeln!(out, "  state     {}", base.state.display())?;
     if let Some(listen) = settings.listen.on()
         && let Some(address) = listen.http.on()

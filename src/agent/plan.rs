@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use super::{Base, find, mounts};
+use super::{Base, alerts, find, mounts};
 use crate::base::clock::SECOND;
 use crate::collect;
 use crate::collect::address::instance;
@@ -42,6 +42,7 @@ pub(super) struct Plan {
     pub(super) jobs: Vec<Job>,
     pub(super) derived: Vec<OfLogs>,
     pub(super) destinations: Vec<(String, export::Prepared)>,
+    pub(super) alerts: Option<alerts::Prepared>,
     host_interval: Option<Duration>,
 }
 
@@ -104,7 +105,8 @@ impl Plan {
             destinations.push((name.clone(), prepared));
         }
         let host_interval = config.host.on().map(|host| host.interval.0);
-        Ok(Self { tail, journal, derived, jobs, destinations, host_interval })
+        let alerts = alerts::Prepared::new(config, base)?;
+        Ok(Self { tail, journal, derived, jobs, destinations, alerts, host_interval })
     }
 
     /// Kind and description of each source, for people.
@@ -168,6 +170,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
     note("collect", old.collect != new.collect);
     note("logs", old.logs != new.logs || old.discover != new.discover);
     note("destinations", old.destinations != new.destinations);
+    note("alerts", old.alerts != new.alerts);
     let restart = old.state != new.state
         || old.store != new.store
         || old.spool != new.spool

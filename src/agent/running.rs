@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 
 use super::Base;
+use super::alerts::{self, Alerts, Prepared};
 use super::plan::{OfLogs, Plan};
 use crate::base::stop::Stop;
 use crate::collect::schedule::{self, Job, Sink};
@@ -23,6 +24,8 @@ pub(super) struct Running {
     sends: Vec<JoinHandle<()>>,
     /// The metrics made from log lines.
     derived: Vec<OfLogs>,
+    /// The rules; `None`: switched off.
+    alerts: Option<Alerts>,
 }
 
 impl Running {
@@ -38,6 +41,7 @@ impl Running {
             jobs: Vec::new(),
             sends: Vec::new(),
             derived: std::mem::take(&mut plan.derived),
+            alerts: None,
         };
         for old in before.iter().flat_map(|before| &before.derived) {
             for new in running.derived.iter().filter(|new| new.service == old.service) {
@@ -59,11 +63,37 @@ impl Running {
             let started = journald::start(settings, &positions, intake, &base.board, running.sources.clone());
             running.threads.push(started.context("logs.journald")?);
         }
+        let waits = plan.jobs.iter().map(|job| (job.name.clone(), job.timeout)).collect();
         for job in plan.jobs {
             let sink = sink(&job, base);
             running.jobs.push(schedule::start(job, sink, base.board.clone(), running.sources.clone()));
         }
+        let before = before.and_then(|before| before.alerts.as_ref());
+        running.alerts = match plan.alerts {
+            Some(prepared) => Some(Alerts::start(prepared, base, before, waits).context("alerts")?),
+            None => {
+                alerts::off(base, before);
+                None
+            }
+        };
         Ok(running)
+    }
+
+    /// The rules that run.
+    pub(super) fn alerts(&self) -> Option<&Alerts> {
+        self.alerts.as_ref()
+    }
+
+    /// Runs other rules; everything else goes on.
+    ///
+    /// # Errors
+    /// A secret of a notifier went away since the check.
+    pub(super) async fn swap_alerts(&mut self, prepared: Prepared, base: &Base, time: Duration) -> anyhow::Result<()> {
+        if let Some(alerts) = &mut self.alerts {
+            alerts.stop(time).await;
+        }
+        self.alerts = Some(Alerts::start(prepared, base, self.alerts.as_ref(), Vec::new())?);
+        Ok(())
     }
 
     /// Cursors come before any source, so that a new destination gets what is read from now on.
@@ -98,6 +128,9 @@ impl Running {
             }
         }
         end(std::mem::take(&mut self.jobs), time).await;
+        if let Some(alerts) = &mut self.alerts {
+            alerts.stop(time).await;
+        }
         self.senders.set();
         end(std::mem::take(&mut self.sends), time).await;
     }
@@ -114,7 +147,7 @@ fn forget(plan: &Plan, base: &Base) {
     }
 }
 
-async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
+pub(super) async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
     for task in tasks {
         let abort = task.abort_handle();
         if tokio::time::timeout(time, task).await.is_err() {

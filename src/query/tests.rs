@@ -1,3 +1,5 @@
+//! What expressions yield, which are refused, and with which words.
+
 use super::*;
 
 pub(super) fn limits() -> Limits {

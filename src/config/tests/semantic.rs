@@ -174,14 +174,6 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_told_and_no_reason_not_to_start() {
-    let text = "collect:\n  nats: off\nalerts: { notify: { a: { webhook: { url: x } } } }\n";
-    let config = crate::config::parse("a.yaml".as_ref(), text).unwrap();
-    assert_eq!(config.unserved(), ["alerts.notify"]);
-    assert!(crate::config::Config::default().unserved().is_empty());
-}
-
-#[test]
 fn one_metric_of_one_service_is_measured_in_one_way() {
     let entry = |path: &str, service: &str, unit: &str| {
         format!(
