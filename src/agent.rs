@@ -21,12 +21,14 @@ use crate::control::{self, Command};
 use crate::notify::Ledger;
 use crate::pipeline::Pipeline;
 use crate::signal::frame::Signal;
+use crate::signal::resource::Resource;
 use crate::spool::disk::RealDisk;
 use crate::spool::{Limits, Spool};
 use crate::status::Board;
 use crate::status::report::{Identity, Reporter};
 use crate::store::Store;
 use crate::store::latest::Latest;
+use crate::store::{self, Store};
 use crate::web;
 
 mod alerts;
@@ -124,7 +126,9 @@ impl Base {
         let board = Board::new();
         let logs = open_spool(&state, Signal::Logs, config, &board)?;
         let metrics = open_spool(&state, Signal::Metrics, config, &board)?;
-        let pipeline = Pipeline::new(logs.clone(), metrics.clone(), Latest::new(), board.clone())?;
+        let store = open_store(&state, config, &board, &metrics)?;
+        let own = Resource::new("plimsoll", &host, &[]);
+        let pipeline = Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store), own, board.clone())?;
         let identity = Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: host.clone(),
@@ -182,11 +186,21 @@ impl Base {
     }
 }
 
+/// The store of metrics, with what it held before the process ended.
+fn open_store(state: &Path, config: &Config, board: &Board, metrics: &Spool) -> anyhow::Result<Store> {
+    let Some(kept) = config.store.on() else {
+        return Ok(Store::bounded(store::Limits::default(), board.clone()));
+    };
+    let store = Store::open(&state.join("store"), store::Limits::of(&kept.metrics), board.clone())?;
+    store.restore(metrics);
+    Ok(store)
+}
+
 fn open_spool(state: &Path, signal: Signal, config: &Config, board: &Board) -> anyhow::Result<Spool> {
     let (retain_bytes, retain_time) = match (signal, config.store.on()) {
         (Signal::Logs, Some(store)) => (store.logs.size.0, store.logs.retention.0),
-        // What the store is rebuilt from after a crash; until then the newest hours are enough.
-        _ => (16 << 20, Duration::from_secs(3 * 3600)),
+        // What the head of the store is rebuilt from: it holds at most two hours and a bit.
+        _ => (64 << 20, Duration::from_secs(3 * 3600)),
     };
     let limits = Limits { undelivered: config.spool.size.0, fsync: config.spool.fsync.0, retain_bytes, retain_time };
     let dir = state.join("spool").join(signal.name());

@@ -11,6 +11,7 @@ pub mod derived;
 pub mod dial;
 pub mod entry;
 pub mod event;
+pub mod find;
 pub mod host;
 pub mod http;
 pub mod mysql;

@@ -26,6 +26,8 @@ mod metrics;
 mod prometheus;
 #[path = "stack_tests/query.rs"]
 mod query;
+#[path = "stack_tests/scrape.rs"]
+mod scrape;
 
 use std::time::Duration;
 

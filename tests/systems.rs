@@ -4,12 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "systems/postgres.rs"]
 mod postgres;
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "systems/redis.rs"]
+mod redis;
+#[path = "support/redis.rs"]
+mod redis_server;
 #[path = "support/release.rs"]
 mod release;
 #[path = "systems/round.rs"]

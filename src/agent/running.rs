@@ -11,8 +11,13 @@ use super::Base;
 use super::alerts::{self, Alerts, Prepared};
 use super::plan::{OfLogs, Plan};
 use crate::base::stop::Stop;
+use crate::collect::event::Event;
 use crate::collect::schedule::{self, Job, Sink};
+use crate::pipeline::Pipeline;
 use crate::signal::frame::Signal;
+use crate::signal::logs::LogBatch;
+use crate::signal::record::Record;
+use crate::signal::resource::Resource;
 use crate::tail::{self, Intake, journald};
 
 /// What runs. The flow stops from its source: first the readers, then the senders.
@@ -142,7 +147,7 @@ fn forget(plan: &Plan, base: &Base) {
     for (name, _) in base.board.sources() {
         if !names.contains(&name) {
             base.board.forget_source(&name);
-            base.pipeline.latest().forget(&name);
+            base.pipeline.forget(&name);
         }
     }
 }
@@ -158,9 +163,29 @@ pub(super) async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
 
 /// The pipeline, as the schedule loop sees it.
 fn sink(job: &Job, base: &Base) -> Sink {
-    let (pipeline, name) = (base.pipeline.clone(), job.name.clone());
-    Arc::new(move |resource, samples, start, nanos| {
+    let (pipeline, name, board) = (base.pipeline.clone(), job.name.clone(), base.board.clone());
+    Arc::new(move |resource, samples, events, (start, nanos)| {
         // What is not taken is counted by the pipeline.
         let _counted = pipeline.push_samples(&name, resource, samples, start, nanos).is_err();
+        if let Err(why) = push_events(&pipeline, resource, events, nanos) {
+            let hint = format!("{name}: its log records were not taken: {why}");
+            board.lost("collect", "events_not_taken", events.len() as u64, hint);
+        }
     })
+}
+
+/// Log records of a collector, as one frame. There is no file to read them from again: a full spool drops them.
+fn push_events(pipeline: &Pipeline, resource: &Arc<Resource>, events: &[Event], nanos: u64) -> Result<(), String> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let (mut batch, mut record) = (LogBatch::default(), Record::default());
+    for (index, event) in events.iter().enumerate() {
+        event.fill(&mut record);
+        // Equal records of one moment stay apart.
+        let at = if event.nanos == 0 { nanos } else { event.nanos } + index as u64;
+        batch.push(resource, at, &record, &event.body);
+    }
+    let frame = pipeline.seal(&mut batch).map_err(|error| error.to_string())?;
+    pipeline.push(&frame).map_err(|error| error.to_string())
 }

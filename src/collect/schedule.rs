@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 
+use super::event::Event;
 use super::{CollectError, Collector};
 use tracing::Instrument;
 
@@ -30,9 +31,10 @@ const UP: Desc = Desc::gauge("up", "", "1 while a watched server's latest round 
 /// After a refused login: so seldom that the server's log does not fill and no account is locked.
 const DENIED: Duration = Duration::from_secs(600);
 
-/// Takes a round: resource, points, the time since which its sums count and the round's time (Unix nanoseconds).
+/// Takes a round: resource, points, log records, the time since which its sums count and the round's time (Unix
+/// nanoseconds).
 /// It may block: it is called where blocking is allowed.
-pub type Sink = Arc<dyn Fn(&Arc<Resource>, &Samples, u64, u64) + Send + Sync>;
+pub type Sink = Arc<dyn Fn(&Arc<Resource>, &Samples, &[Event], (u64, u64)) + Send + Sync>;
 
 /// A collector and how to run it.
 pub struct Job {
@@ -98,9 +100,10 @@ pub async fn run(mut job: Job, sink: Sink, board: Board, stop: Stop) {
         if let (Err(CollectError::Denied(why)), None) = (&result, &denied) {
             denied = Some(Denied { until: begun + DENIED, why: why.clone() });
         }
-        let (start, nanos) = stamps.next(clock::unix_nanos());
+        let events = job.collector.events();
+        let times = stamps.next(clock::unix_nanos());
         let (sink, resource) = (Arc::clone(&sink), Arc::clone(&job.resource));
-        let handed = tokio::task::spawn_blocking(move || sink(&resource, &samples, start, nanos)).await;
+        let handed = tokio::task::spawn_blocking(move || sink(&resource, &samples, &events, times)).await;
         if let Err(error) = handed {
             tracing::error!(source = job.name, %error, "round could not be handed on");
         }

@@ -41,6 +41,8 @@ pub struct StatusResponse {
     pub losses: ::prost::alloc::vec::Vec<Loss>,
     #[prost(message, repeated, tag = "17")]
     pub notes: ::prost::alloc::vec::Vec<Note>,
+    #[prost(message, repeated, tag = "18")]
+    pub notifiers: ::prost::alloc::vec::Vec<Notifier>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Source {
@@ -135,6 +137,36 @@ pub struct Destination {
     #[prost(uint64, tag = "15")]
     pub next_try: u64,
     #[prost(string, tag = "16")]
+    pub answer: ::prost::alloc::string::String,
+}
+/// One who is told of alerts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Notifier {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub messages: u64,
+    #[prost(uint64, tag = "3")]
+    pub alerts: u64,
+    #[prost(uint64, tag = "4")]
+    pub retries: u64,
+    #[prost(uint64, tag = "5")]
+    pub refused: u64,
+    #[prost(uint64, tag = "6")]
+    pub waiting: u64,
+    #[prost(uint64, tag = "7")]
+    pub waiting_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub oldest: u64,
+    #[prost(uint64, tag = "9")]
+    pub last_success: u64,
+    #[prost(uint64, tag = "10")]
+    pub last_error: u64,
+    #[prost(uint64, tag = "11")]
+    pub failing_since: u64,
+    #[prost(uint64, tag = "12")]
+    pub next_try: u64,
+    #[prost(string, tag = "13")]
     pub answer: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

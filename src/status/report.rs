@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Serialize, Serializer};
 
-use super::{Board, Destination, Source, Spool};
+use super::{Board, Destination, Notifier, Source, Spool};
 use crate::base::clock::SECOND;
 use crate::signal::frame::Signal;
 
@@ -54,6 +54,8 @@ pub struct Report {
     pub spools: Vec<SpoolReport>,
     /// Where it goes.
     pub destinations: Vec<DestinationReport>,
+    /// Who is told of alerts.
+    pub notifiers: Vec<NotifierReport>,
     /// What was lost.
     pub losses: Vec<LossReport>,
     /// Faults that hold until they are mended.
@@ -150,6 +152,42 @@ pub struct DestinationReport {
     #[serde(serialize_with = "seconds")]
     pub oldest: u64,
     /// When the latest frame was taken.
+    #[serde(serialize_with = "seconds")]
+    pub last_success: u64,
+    /// When the latest try failed.
+    #[serde(serialize_with = "seconds")]
+    pub last_error: u64,
+    /// When the running series of failures began.
+    #[serde(serialize_with = "seconds")]
+    pub failing_since: u64,
+    /// When the next try is due.
+    #[serde(serialize_with = "seconds")]
+    pub next_try: u64,
+    /// The latest answer in plain words.
+    pub answer: String,
+}
+
+/// One who is told of alerts. Counters since the start of the agent; times are Unix nanoseconds, 0 for never.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NotifierReport {
+    /// Its name in the config; one that sends to several servers has an entry for each, with the address.
+    pub name: String,
+    /// Messages that were taken.
+    pub messages: u64,
+    /// Alerts in them.
+    pub alerts: u64,
+    /// Tries that failed and are made again.
+    pub retries: u64,
+    /// Alerts refused for good.
+    pub refused: u64,
+    /// Alerts that wait.
+    pub waiting: u64,
+    /// Bytes that wait.
+    pub waiting_bytes: u64,
+    /// Since when the oldest waits.
+    #[serde(serialize_with = "seconds")]
+    pub oldest: u64,
+    /// When the latest message was taken.
     #[serde(serialize_with = "seconds")]
     pub last_success: u64,
     /// When the latest try failed.
@@ -265,6 +303,7 @@ impl Reporter {
             sources: sources.iter().map(|(name, source)| source_report(name, source, mark, window)).collect(),
             spools: self.board.spools().iter().map(|(signal, spool)| spool_report(*signal, spool)).collect(),
             destinations: self.board.destinations().iter().map(|(key, to)| destination_report(key, to)).collect(),
+            notifiers: self.board.notifiers().iter().map(|(name, one)| notifier_report(name, one)).collect(),
             losses: self.board.losses().into_iter().map(|(key, loss)| loss_report(key, loss)).collect(),
             notes: self.board.notes().into_iter().map(|(topic, text)| NoteReport { topic, text }).collect(),
             ..Report::default()
@@ -335,6 +374,24 @@ fn destination_report((name, signal): &(String, Signal), to: &Destination) -> De
         failing_since: to.failing_since.get(),
         next_try: to.next_try.get(),
         answer: to.answer.get(),
+    }
+}
+
+fn notifier_report(name: &str, one: &Notifier) -> NotifierReport {
+    NotifierReport {
+        name: name.to_owned(),
+        messages: one.messages.get(),
+        alerts: one.alerts.get(),
+        retries: one.retries.get(),
+        refused: one.refused.get(),
+        waiting: one.waiting.get(),
+        waiting_bytes: one.waiting_bytes.get(),
+        oldest: one.oldest.get(),
+        last_success: one.last_success.get(),
+        last_error: one.last_error.get(),
+        failing_since: one.failing_since.get(),
+        next_try: one.next_try.get(),
+        answer: one.answer.get(),
     }
 }
 

@@ -34,11 +34,26 @@ impl Prometheus {
         Some(Self { binary, dir: tempfile::tempdir().unwrap(), process: None, port: free_port() })
     }
 
+    /// Has it scrape this target too, each second, as the job `direct`. Before it starts.
+    pub(crate) fn scrape(&self, port: u16) {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack/prometheus.yml");
+        let mut text = std::fs::read_to_string(config).unwrap();
+        text.push_str(&format!(
+            "\nscrape_configs:\n  - job_name: direct\n    scrape_interval: 1s\n    static_configs:\n      \
+             - targets: ['127.0.0.1:{port}']\n"
+        ));
+        std::fs::write(self.dir.path().join("prometheus.yml"), text).unwrap();
+    }
+
     /// Starts it, also again with what it had.
     pub(crate) fn up(&mut self) {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stack/prometheus.yml");
+        let own = self.dir.path().join("prometheus.yml");
+        if !own.exists() {
+            std::fs::copy(config, &own).unwrap();
+        }
         let mut command = Command::new(&self.binary);
-        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--config.file={}", own.display()));
         command.arg(format!("--storage.tsdb.path={}", self.dir.path().join("data").display()));
         command.arg(format!("--web.listen-address=127.0.0.1:{}", self.port));
         command.args(["--web.enable-otlp-receiver", "--log.level=warn"]).current_dir(self.dir.path());

@@ -13,16 +13,12 @@ pub(crate) struct Round {
     pub(crate) events: Vec<Event>,
 }
 
-/// Runs one round within `limit`.
-pub(crate) fn round(collector: &mut dyn Collector, limit: Duration) -> Round {
-    let runtime = runtime();
-    runtime.block_on(one(collector, limit))
-}
-
+/// A runtime for the rounds of one test.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// Runs one round within `limit`.
 pub(crate) async fn one(collector: &mut dyn Collector, limit: Duration) -> Round {
     let mut samples = Samples::new(Limits { series: 10_000, value_bytes: 1024 });
     let result = tokio::time::timeout(limit, collector.collect(&mut samples)).await;

@@ -7,7 +7,7 @@ use crate::base::clock::SECOND;
 use crate::base::terminal::{Paint, Style, WIDTH, cut, left, right, wrap};
 use crate::base::units::Size;
 use crate::status::report::words::{age, clean};
-use crate::status::report::{DestinationReport, Health, LossReport, Report, SourceReport, SpoolReport};
+use crate::status::report::{DestinationReport, Health, LossReport, NotifierReport, Report, SourceReport, SpoolReport};
 
 /// The whole screen, at most 100 columns wide, times of day in `zone`.
 pub fn screen(report: &Report, zone: &TimeZone, paint: Paint) -> String {
@@ -17,6 +17,7 @@ pub fn screen(report: &Report, zone: &TimeZone, paint: Paint) -> String {
     screen.sources();
     screen.spools();
     screen.destinations();
+    screen.notifiers();
     screen.losses();
     screen.out
 }
@@ -163,6 +164,34 @@ impl Screen<'_> {
         match to.last_success {
             0 => "nothing sent yet".to_owned(),
             time => format!("{answer}, {} ago", age(now.saturating_sub(time))),
+        }
+    }
+
+    fn notifiers(&mut self) {
+        let report = self.report;
+        let names = report.notifiers.iter().map(|one| clean(&one.name).chars().count()).max().unwrap_or(0);
+        let width = names.clamp(10, 40);
+        for (index, one) in report.notifiers.iter().enumerate() {
+            if index == 0 {
+                let gap = " ".repeat((width + 4).saturating_sub(INDENT));
+                self.heading(
+                    "TELLING",
+                    &format!("{gap}{}{}   last answer", right("alerts", SENT), right("waiting", SENT)),
+                );
+            }
+            let name = left(&cut(&clean(&one.name), width), width);
+            let (told, waiting) = (right(&one.alerts.to_string(), SENT), right(&one.waiting.to_string(), SENT));
+            let style = if one.failing_since > 0 { Style::Bad } else { Style::Plain };
+            self.row_with_fault(&format!("  {name}{told}{waiting}"), &self.told(one), style);
+        }
+    }
+
+    fn told(&self, one: &NotifierReport) -> String {
+        let now = self.report.now;
+        match (one.failing_since, one.last_success) {
+            (0, 0) => "nothing to tell yet".to_owned(),
+            (0, time) => format!("{}, {} ago", one.answer, age(now.saturating_sub(time))),
+            (since, _) => format!("{} since {}", one.answer, self.clock(since)),
         }
     }
 

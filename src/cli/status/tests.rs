@@ -138,6 +138,25 @@ fn an_agent_that_ships_nowhere_says_how_to_ship() {
 }
 
 #[test]
+fn whoever_is_not_told_of_alerts_stands_on_the_screen_and_makes_a_fault() {
+    let board = Board::new();
+    rounds(&board, "host", "host", "11 groups", 465);
+    let (pager, chat) = (board.notifier("pager"), board.notifier("chat"));
+    pager.alerts.add(3);
+    pager.last_success.set(NOW - 5 * SECOND);
+    pager.answer.set("taken");
+    chat.waiting.set(2);
+    chat.failing_since.set(NOW - 90 * SECOND);
+    chat.answer.set("403: invalid_token\u{1b}[2J");
+    let made = plain(&board);
+    assert!(made.contains("working, with faults") && made.contains("chat is not told of alerts since"), "{made}");
+    let row = |name: &str| made.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned();
+    assert!(row("pager").contains('3') && row("pager").ends_with("taken, 5 s ago"), "{made}");
+    assert!(row("chat").contains('2') && !made.contains('\u{1b}'), "{made}");
+    assert_eq!(exit_code(&report(&board)), ExitCode::FAILURE);
+}
+
+#[test]
 fn the_exit_code_is_0_only_when_nobody_needs_to_do_anything() {
     assert_eq!(exit_code(&report(&filled())), ExitCode::FAILURE);
     let board = Board::new();

@@ -109,7 +109,10 @@ impl Session {
                     shorten(&error.to_string())
                 )))
             }
-            Err(error) => Err(CollectError::Query(format!("{shown}: {}", shorten(&error.to_string())))),
+            Err(error) => {
+                let code = error.code().unwrap_or("ERR");
+                Err(CollectError::Query(format!("{shown}: {code}: {}", shorten(&error.to_string()))))
+            }
         }
     }
 }

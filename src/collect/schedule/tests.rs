@@ -29,6 +29,7 @@ impl Collector for Scripted {
             "ok" => Ok(()),
             "nothing" => Err(CollectError::NoData("empty".into())),
             "query" => Err(CollectError::Query("no right: GRANT it".into())),
+            "denied" => Err(CollectError::Denied("refused: set `password`".into())),
             "hang" => std::future::pending().await,
             "panic" => panic!("as told"),
             many => {
@@ -67,7 +68,7 @@ fn rig(words: &[&'static str], series: usize) -> Rig {
         server: true,
     };
     let kept = Arc::clone(&rounds);
-    let sink: Sink = Arc::new(move |_, samples, start, nanos| {
+    let sink: Sink = Arc::new(move |_, samples, _, (start, nanos)| {
         kept.lock().unwrap().push((samples.clone(), start, nanos));
     });
     let task = start(job, sink, board.clone(), stop.clone());
@@ -106,8 +107,8 @@ async fn rounds_come_one_after_the_other_with_rising_times_and_one_start() {
     let source = board.source("it");
     assert_eq!((source.kind.get(), source.failures.get()), ("test".to_owned(), 0));
     assert!(source.last_success.get() > 0 && source.detail.get().ends_with("rounds"));
-    assert_eq!(source.points.get(), 6);
-    assert!(source.points_total.get() >= 18);
+    assert_eq!(source.points.get(), 8);
+    assert!(source.points_total.get() >= 24);
 }
 
 #[tokio::test]
@@ -121,6 +122,19 @@ async fn a_failure_is_counted_by_its_kind_shown_on_the_board_and_forgotten_after
     let (rounds, board) = rig(&["query", "ok"], 10).rounds(2).await;
     assert_eq!(value(&rounds[1].0, "plimsoll.collect.failures", "query"), Some(1.0));
     assert_eq!(board.source("it").fault.get(), "");
+}
+
+#[tokio::test]
+async fn after_a_refused_login_the_server_is_left_alone_and_stays_down() {
+    let (rounds, board) = rig(&["denied", "ok"], 10).rounds(4).await;
+    assert_eq!(value(&rounds[0].0, "test.value", ""), Some(1.0));
+    for (round, _, _) in &rounds[1..] {
+        assert_eq!(value(round, "test.value", ""), None, "it was asked again");
+        assert_eq!(value(round, "up", ""), Some(0.0));
+    }
+    assert_eq!(board.source("it").fault.get(), "refused: set `password`");
+    let (rounds, _) = rig(&["query", "ok"], 10).rounds(2).await;
+    assert_eq!((value(&rounds[0].0, "up", ""), value(&rounds[1].0, "up", "")), (Some(0.0), Some(1.0)));
 }
 
 #[tokio::test]

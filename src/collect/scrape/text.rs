@@ -138,7 +138,6 @@ fn sample<'a>(
 }
 
 /// The labels up to `}`, and what follows it. A name in quotes without a value is the metric's.
-#[expect(clippy::type_complexity, reason = "the name, and the rest of the line")]
 fn labels<'a>(
     mut rest: &'a str,
     out: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,

@@ -174,6 +174,24 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
 }
 
 #[test]
+fn entries_of_servers_are_checked_each_with_its_own_words() {
+    each_is_told(&[
+        ("collect: { redis: [{}] }\n", 1, 20, &["the address is missing", "redis://127.0.0.1:6379"]),
+        ("collect: { scrape: [{ url: 127.0.0.1:9100 }] }\n", 1, 28, &["no scheme", "http:// or https://"]),
+        ("collect: { mysql: [{ url: 'mysql://a:b@c' }] }\n", 1, 27, &["password does not stand", "password: {file"]),
+        ("collect: { nats: [{ url: 'http://a:1', interval: 1ms }] }\n", 1, 50, &["too short"]),
+        ("collect: { nats: [{ url: 'http://a:1', timeout: 20s }] }\n", 1, 49, &["too long", "to 15s"]),
+        ("collect: { nats: [{ url: 'http://a:1', series: 0 }] }\n", 1, 48, &["from 1 to 100000"]),
+        ("collect: { postgres: [{ url: 'postgres://a', top: 501 }] }\n", 1, 51, &["from 0 to 500"]),
+        ("collect: { scrape: [{ url: 'http://a', token: { env: NOT_SET_HERE } }] }\n", 1, 54, &["NOT_SET_HERE"]),
+    ]);
+    let text = "collect: { scrape: [{ url: 'http://a/m?x=y', interval: 2s, tls: {} }], nats: off }\n";
+    let config = crate::config::parse("a.yaml".as_ref(), text).unwrap();
+    let entries = config.collect.on().unwrap().entries();
+    assert_eq!((entries.len(), entries[0].entry().time().as_secs(), entries[0].service()), (1, 2, "scrape"));
+}
+
+#[test]
 fn one_metric_of_one_service_is_measured_in_one_way() {
     let entry = |path: &str, service: &str, unit: &str| {
         format!(

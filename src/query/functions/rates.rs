@@ -163,4 +163,45 @@ mod tests {
         let young = samples(&[(30_000, 0.0), (45_000, 10.0), (60_000, 20.0)]);
         assert_eq!(increase(&window(&young), &[], &mut Notes::new()), Some(20.0), "a counter at zero began there");
     }
+
+    #[test]
+    fn a_gauge_is_drawn_out_below_zero_and_no_further_than_half_a_distance() {
+        // Every 10 s from 25 s on: 25 s to the left bound are more than 1.1 times that, so half of it.
+        let falling = samples(&[(25_000, 2.0), (35_000, 1.0), (45_000, 0.0), (55_000, -1.0)]);
+        let wanted = -3.0 * ((30.0 + 5.0 + 5.0) / 30.0);
+        assert_eq!(delta(&window(&falling), &[], &mut Notes::new()), Some(wanted));
+    }
+
+    #[test]
+    fn the_instant_rate_after_a_reset_counts_from_zero() {
+        let reset = samples(&[(30_000, 50.0), (40_000, 100.0), (50_000, 20.0)]);
+        assert_eq!(irate(&window(&reset), &[], &mut Notes::new()), Some(2.0));
+        assert_eq!(idelta(&window(&reset), &[], &mut Notes::new()), Some(-80.0));
+        assert_eq!(resets(&window(&reset), &[], &mut Notes::new()), Some(1.0));
+    }
+
+    #[test]
+    fn nan_after_nan_is_no_change() {
+        let nan = samples(&[(1, f64::NAN), (2, f64::NAN), (3, 1.0), (4, f64::NAN)]);
+        assert_eq!(changes(&window(&nan), &[], &mut Notes::new()), Some(2.0));
+    }
+
+    #[test]
+    fn a_flat_line_stays_flat_and_an_infinite_one_is_unknown() {
+        let flat = samples(&[(10_000, 0.1), (20_000, 0.1), (30_000, 0.1)]);
+        assert_eq!(deriv(&window(&flat), &[], &mut Notes::new()), Some(0.0));
+        assert_eq!(predict_linear(&window(&flat), &[3600.0], &mut Notes::new()), Some(0.1));
+        let infinite = samples(&[(10_000, f64::INFINITY), (20_000, f64::INFINITY)]);
+        assert!(deriv(&window(&infinite), &[], &mut Notes::new()).unwrap().is_nan());
+    }
+
+    #[test]
+    fn only_what_a_name_does_not_call_a_counter_is_told() {
+        let two = samples(&[(10_000, 1.0), (20_000, 2.0)]);
+        for (metric, told) in [("m_total", 0), ("m_bucket", 0), ("", 0), ("m", 1)] {
+            let mut notes = Notes::new();
+            rate(&Window { metric, ..window(&two) }, &[], &mut notes);
+            assert_eq!(notes.texts("rate(m[1m])").1.len(), told, "{metric}");
+        }
+    }
 }

@@ -1,0 +1,203 @@
+//! Redis and Valkey: what was done in them is what is counted, with the rights that the docs name and no more.
+
+use std::time::Duration;
+
+use plimsoll::collect::CollectError;
+use plimsoll::collect::dial::Address;
+use plimsoll::collect::redis::Redis as Collector;
+use plimsoll::collect::redis::queues::{Queues, Wanted};
+use plimsoll::collect::redis::session::Target;
+use rustix::process::Signal;
+use secrecy::SecretString;
+
+use super::redis_server::Redis;
+use super::release::Release;
+use super::round::{Round, one, runtime};
+
+const LIMIT: Duration = Duration::from_secs(5);
+const SERVERS: [(Release, &str, &str); 3] = [
+    (Release::Here, "redis-server", "redis 7"),
+    (Release::Newest, "redis-server", "redis 8"),
+    (Release::Newest, "valkey-server", "valkey 9"),
+];
+
+pub(crate) fn target(port: u16) -> Target {
+    let address = Address::Tcp("127.0.0.1".into(), port);
+    Target { name: format!("127.0.0.1:{port}"), address, database: 0, username: None, password: None, tls: None }
+}
+
+/// One round of a collector of its own.
+fn read(server: &Redis, queues: Queues) -> Round {
+    let mut collector = Collector::new(target(server.port), queues);
+    let found = runtime().block_on(one(&mut collector, LIMIT));
+    if let Err(error) = &found.result {
+        panic!("{error}");
+    }
+    found
+}
+
+#[test]
+fn every_flavour_is_told_apart_and_its_work_is_counted() {
+    for (release, program, flavour) in SERVERS {
+        let server = Redis::start(release, program, &["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
+        let runtime = runtime();
+        let mut collector = Collector::new(target(server.port), Queues::default());
+        let before = runtime.block_on(one(&mut collector, LIMIT));
+        before.result.as_ref().unwrap_or_else(|error| panic!("{flavour}: {error}"));
+        server.ask(&["SET", "known", "x", "EX", "1000"]);
+        for _ in 0..7 {
+            server.ask(&["GET", "known"]);
+        }
+        for _ in 0..3 {
+            server.ask(&["GET", "unknown"]);
+        }
+        let after = runtime.block_on(one(&mut collector, LIMIT));
+        assert!(
+            plimsoll::collect::Collector::detail(&collector).starts_with(flavour),
+            "{flavour}: {}",
+            plimsoll::collect::Collector::detail(&collector)
+        );
+        let grown = |name: &str, own: &[(&str, &str)]| {
+            after.value(name, own).unwrap_or(0.0) - before.value(name, own).unwrap_or(0.0)
+        };
+        assert_eq!(grown("redis.keyspace.hits", &[]), 7.0, "{flavour}");
+        assert_eq!(grown("redis.keyspace.misses", &[]), 3.0, "{flavour}");
+        assert_eq!(grown("redis.cmd.calls", &[("cmd", "get")]), 10.0, "{flavour}");
+        assert_eq!(after.value("redis.db.keys", &[("db", "0")]), Some(1.0));
+        assert_eq!(after.value("redis.db.expires", &[("db", "0")]), Some(1.0));
+        assert_eq!(after.value("redis.maxmemory", &[]), Some(67_108_864.0));
+        assert_eq!(after.value("redis.maxmemory.policy", &[("policy", "allkeys-lru")]), Some(1.0));
+        assert_eq!(after.value("redis.role", &[("role", "primary")]), Some(1.0));
+    }
+}
+
+#[test]
+fn keys_that_are_evicted_are_counted() {
+    let server =
+        Redis::start(Release::Here, "redis-server", &["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-random"]);
+    let value = "x".repeat(50_000);
+    for key in 0..100 {
+        server.ask(&["SET", &format!("key{key}"), &value]);
+    }
+    let kept: f64 = server.ask(&["DBSIZE"]).parse().unwrap();
+    let found = read(&server, Queues::default());
+    assert_eq!(found.value("redis.keys.evicted", &[]), Some(100.0 - kept));
+    assert!(kept < 100.0);
+}
+
+#[test]
+fn a_slow_command_is_told_without_its_arguments() {
+    let server = Redis::start(Release::Here, "redis-server", &["--slowlog-log-slower-than", "0"]);
+    let runtime = runtime();
+    let mut collector = Collector::new(target(server.port), Queues::default());
+    runtime.block_on(one(&mut collector, LIMIT));
+    server.ask(&["SET", "card", "4111-secret"]);
+    let found = runtime.block_on(one(&mut collector, LIMIT));
+    let told = found.events.iter().find(|event| event.body.starts_with("SET ")).expect("the command is told");
+    assert_eq!(told.name, "redis.slow_command");
+    assert!(told.body.contains("with 2 arguments"));
+    assert!(!format!("{:?}", found.events).contains("secret"));
+    let again = runtime.block_on(one(&mut collector, LIMIT));
+    assert!(!again.events.iter().any(|event| event.body.starts_with("SET ")), "it is told once");
+}
+
+#[test]
+fn a_replica_that_falls_behind_and_one_that_is_cut_off_show() {
+    let mut primary = Redis::start(Release::Here, "redis-server", &["--repl-diskless-sync-delay", "0"]);
+    let port = primary.port.to_string();
+    let replica = Redis::start(Release::Here, "redis-server", &["--replicaof", "127.0.0.1", &port]);
+    super::harness::wait_for("a replica that is in step", Duration::from_secs(20), || {
+        let info = replica.ask(&["INFO", "replication"]);
+        if info.contains("master_link_status:up") { Ok(()) } else { Err(info) }
+    });
+    let found = read(&primary, Queues::default());
+    assert_eq!(found.value("redis.slaves.connected", &[]), Some(1.0));
+    assert!(found.value("redis.replication.replica.behind", &[]).is_some());
+    let found = read(&replica, Queues::default());
+    assert_eq!(found.value("redis.replication.link.up", &[]), Some(1.0));
+    primary.process().kill();
+    super::harness::wait_for("a link that is down", Duration::from_secs(20), || {
+        let info = replica.ask(&["INFO", "replication"]);
+        if info.contains("master_link_status:down") { Ok(()) } else { Err(info) }
+    });
+    let found = read(&replica, Queues::default());
+    assert_eq!(found.value("redis.replication.link.up", &[]), Some(0.0));
+    assert!(found.value("redis.replication.link.down.time", &[]).is_some());
+}
+
+#[test]
+fn a_stream_tells_lag_pending_and_age_of_each_group() {
+    for (release, program, _) in SERVERS {
+        let server = Redis::start(release, program, &[]);
+        for order in 0..10 {
+            server.ask(&["XADD", "orders", "*", "order", &order.to_string()]);
+        }
+        server.ask(&["XGROUP", "CREATE", "orders", "billing", "0"]);
+        server.ask(&["XREADGROUP", "GROUP", "billing", "worker", "COUNT", "4", "STREAMS", "orders", ">"]);
+        let first = server.ask(&["XRANGE", "orders", "-", "+", "COUNT", "1"]);
+        let first = first.lines().next().unwrap().to_owned();
+        server.ask(&["XACK", "orders", "billing", &first]);
+        let names = vec!["orders".to_owned(), "not-there".to_owned()];
+        let found = read(&server, Queues::new(Wanted::None, Wanted::None, Vec::new(), names));
+        let own = [("messaging.system", "redis_streams"), ("messaging.destination.name", "orders/billing")];
+        let value = |name: &str, state: &str| found.value(name, &[own[0], own[1], ("state", state)]);
+        assert_eq!(value("queue.messages", "ready"), Some(6.0), "{program}");
+        assert_eq!(value("queue.messages", "active"), Some(3.0), "{program}");
+        assert_eq!(found.value("queue.consumers", &own), Some(1.0));
+        assert!(found.value("queue.oldest.age", &own).unwrap() < 60.0);
+        assert_eq!(found.value("redis.stream.length", &[("messaging.destination.name", "orders")]), Some(10.0));
+    }
+}
+
+#[test]
+fn the_access_list_of_the_docs_is_enough_and_a_wrong_password_is_a_refusal() {
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    let rule = "on >pw resetchannels -@all +ping +info +slowlog|get +slowlog|len +latency|latest +client|list";
+    let mut command = vec!["ACL", "SETUSER", "plimsoll", "reset"];
+    command.extend(rule.split(' '));
+    server.ask(&command);
+    let mut target = target(server.port);
+    target.username = Some("plimsoll".into());
+    target.password = Some(SecretString::from("pw"));
+    let runtime = runtime();
+    let mut collector = Collector::new(target.clone(), Queues::default());
+    let found = runtime.block_on(one(&mut collector, LIMIT));
+    found.result.unwrap();
+    let detail = plimsoll::collect::Collector::detail(&collector);
+    assert!(!detail.contains("right"), "{detail}");
+    target.password = Some(SecretString::from("wrong"));
+    let mut collector = Collector::new(target, Queues::default());
+    let refused = runtime.block_on(one(&mut collector, LIMIT)).result;
+    assert!(matches!(refused, Err(CollectError::Denied(_))), "{refused:?}");
+    server.ask(&["ACL", "SETUSER", "plimsoll", "-slowlog|get", "-slowlog|len"]);
+    let mut target = self::target(server.port);
+    target.username = Some("plimsoll".into());
+    target.password = Some(SecretString::from("pw"));
+    let mut collector = Collector::new(target, Queues::default());
+    let found = runtime.block_on(one(&mut collector, LIMIT));
+    assert!(found.result.is_ok() && found.value("redis.uptime", &[]).is_some(), "the rest is read all the same");
+    let detail = plimsoll::collect::Collector::detail(&collector);
+    assert!(detail.contains("ACL SETUSER plimsoll +slowlog|len"), "{detail}");
+}
+
+#[test]
+fn a_hung_server_costs_one_round_and_a_restarted_one_is_read_again() {
+    let mut server = Redis::start(Release::Here, "redis-server", &[]);
+    let runtime = runtime();
+    let mut collector = Collector::new(target(server.port), Queues::default());
+    assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
+    server.process().signal(Signal::STOP);
+    let hung = runtime.block_on(one(&mut collector, Duration::from_millis(300))).result;
+    assert!(matches!(hung, Err(CollectError::Timeout(_))), "{hung:?}");
+    server.process().signal(Signal::CONT);
+    assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
+    server.process().kill();
+    let gone = runtime.block_on(one(&mut collector, LIMIT)).result;
+    assert!(matches!(gone, Err(CollectError::Connect(_))), "{gone:?}");
+    server.up();
+    let back = super::harness::wait_for("a round after the restart", LIMIT, || {
+        let round = runtime.block_on(one(&mut collector, LIMIT));
+        if round.result.is_ok() { Ok(round) } else { Err(format!("{:?}", round.result)) }
+    });
+    assert!(back.value("redis.uptime", &[]).is_some());
+}
