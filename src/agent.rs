@@ -26,7 +26,6 @@ use crate::spool::disk::RealDisk;
 use crate::spool::{Limits, Spool};
 use crate::status::Board;
 use crate::status::report::{Identity, Reporter};
-use crate::store::Store;
 use crate::store::latest::Latest;
 use crate::store::{self, Store};
 use crate::web;
@@ -128,7 +127,8 @@ impl Base {
         let metrics = open_spool(&state, Signal::Metrics, config, &board)?;
         let store = open_store(&state, config, &board, &metrics)?;
         let own = Resource::new("plimsoll", &host, &[]);
-        let pipeline = Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store), own, board.clone())?;
+        let pipeline =
+            Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store.clone()), own, board.clone())?;
         let identity = Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: host.clone(),
@@ -148,7 +148,7 @@ impl Base {
             logs,
             metrics,
             pipeline,
-            store: Store::memory(),
+            store,
             views,
             ledger,
             reporter,
