@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "stack_tests/alerts.rs"]
+mod alerts;
 #[path = "stack_tests/differential.rs"]
 mod differential;
 #[path = "stack_tests/faults.rs"]
