@@ -17,8 +17,8 @@ pub mod source;
 pub mod spool;
 
 pub use destination::Destination;
-pub use rules::Rules;
 pub use notifier::Notifier;
+pub use rules::Rules;
 pub use source::Source;
 pub use spool::Spool;
 

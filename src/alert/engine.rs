@@ -167,9 +167,8 @@ impl Engine {
     /// for each at most its time.
     pub async fn run(self, waits: Vec<(String, Duration)>, stop: Stop) {
         self.first_rounds(waits, &stop).await;
-        let turns: Vec<_> = (0..self.shared.runs.len())
-            .map(|index| tokio::spawn(turn(self.clone(), index, stop.clone())))
-            .collect();
+        let turns: Vec<_> =
+            (0..self.shared.runs.len()).map(|index| tokio::spawn(turn(self.clone(), index, stop.clone()))).collect();
         for turn in turns {
             if let Err(error) = turn.await {
                 tracing::error!(%error, "a group of rules ended by a fault of its own");

@@ -299,12 +299,9 @@ fn rule_view(rule: &Rule, run: &RuleRun, presence: Presence) -> RuleView {
     };
     let alert = match &rule.kind {
         Kind::Record => None,
-        Kind::Alert { hold, keep, annotations } => Some(AlertView {
-            hold: *hold,
-            keep: *keep,
-            annotations: owned(annotations),
-            active: active(&run.alerts),
-        }),
+        Kind::Alert { hold, keep, annotations } => {
+            Some(AlertView { hold: *hold, keep: *keep, annotations: owned(annotations), active: active(&run.alerts) })
+        }
     };
     RuleView {
         name: rule.name.clone(),

@@ -114,7 +114,8 @@ mod tests {
     const REDIS: &[Desc] = &[Desc::counter("redis.commands.processed", "{command}", "")];
 
     fn judge(board: &Board, store: &Store, expr: &str) -> Presence {
-        let recorded = BTreeMap::from([("redis:rate".to_owned(), Query::parse("redis_commands_processed_total").unwrap())]);
+        let recorded =
+            BTreeMap::from([("redis:rate".to_owned(), Query::parse("redis_commands_processed_total").unwrap())]);
         let catalogue = Catalogue::new([("host", HOST), ("redis", REDIS)]);
         let scene = Scene { catalogue: &catalogue, board, store, recorded: &recorded, now: 1000 };
         scene.of_query(&Query::parse(expr).unwrap(), DEPTH)
@@ -135,7 +136,9 @@ mod tests {
         let redis = board.source("redis 127.0.0.1:6379");
         redis.kind.set("redis");
         redis.fault.set("NOAUTH: name a password");
-        let Presence::CannotFire { why, .. } = judge(&board, &store, "redis:rate > 1") else { panic!("it is at fault") };
+        let Presence::CannotFire { why, .. } = judge(&board, &store, "redis:rate > 1") else {
+            panic!("it is at fault")
+        };
         assert_eq!(why, "redis 127.0.0.1:6379: NOAUTH: name a password");
         store.append(&Labels::new([(NAME, "redis_commands_processed_total")]), Sample { t: 900, v: 1.0 });
         assert_eq!(judge(&board, &store, "redis:rate > 1"), Presence::Here, "a part of it comes all the same");

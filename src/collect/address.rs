@@ -55,9 +55,8 @@ impl Url {
         }
         let query: Vec<(String, String)> = query.split('&').filter_map(pair).collect();
         let named = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let (host, named_port) = host_and_port(place).ok_or_else(|| {
-            fault("no address: its port is no number from 1 to 65535, or its host is none", like())
-        })?;
+        let (host, named_port) = host_and_port(place)
+            .ok_or_else(|| fault("no address: its port is no number from 1 to 65535, or its host is none", like()))?;
         let port_of_query = named("port").and_then(|port| port.parse().ok());
         let found = named_port.or(port_of_query).unwrap_or(default_port(scheme, port));
         let socket = if scheme.ends_with("unix") { Some(format!("/{path}")) } else { socket_of(&query) };

@@ -21,8 +21,8 @@ use super::event::Event;
 use super::{CollectError, Collector};
 use crate::signal::metrics::{Desc, Samples};
 
-pub mod config;
 mod activity;
+pub mod config;
 mod database;
 mod events;
 mod relations;

@@ -23,9 +23,9 @@ use super::{CollectError, Collector, queue};
 use crate::base::clock;
 use crate::signal::metrics::{Desc, Samples};
 
-pub mod config;
 mod bullmq;
 mod celery;
+pub mod config;
 mod info;
 pub mod queues;
 pub mod session;

@@ -1,7 +1,9 @@
 //! The report as messages of the control service and back, field by field.
 
 use super::generated::{self as wire, StatusResponse};
-use crate::status::report::{DestinationReport, Health, LossReport, NoteReport, Report, SourceReport, SpoolReport};
+use crate::status::report::{
+    AlertsReport, DestinationReport, Health, LossReport, NoteReport, Report, SourceReport, SpoolReport,
+};
 
 impl From<Report> for StatusResponse {
     fn from(report: Report) -> Self {
@@ -23,6 +25,7 @@ impl From<Report> for StatusResponse {
             destinations: report.destinations.into_iter().map(Into::into).collect(),
             losses: report.losses.into_iter().map(Into::into).collect(),
             notes: report.notes.into_iter().map(Into::into).collect(),
+            rules: Some(report.alerts.into()),
         }
     }
 }
@@ -47,6 +50,7 @@ impl From<StatusResponse> for Report {
             destinations: wire.destinations.into_iter().map(Into::into).collect(),
             losses: wire.losses.into_iter().map(Into::into).collect(),
             notes: wire.notes.into_iter().map(Into::into).collect(),
+            alerts: wire.rules.map(Into::into).unwrap_or_default(),
         }
     }
 }
@@ -204,6 +208,42 @@ impl From<wire::Destination> for DestinationReport {
             failing_since: wire.failing_since,
             next_try: wire.next_try,
             answer: wire.answer,
+        }
+    }
+}
+
+impl From<AlertsReport> for wire::Rules {
+    fn from(report: AlertsReport) -> Self {
+        Self {
+            off: report.off,
+            pages: report.pages,
+            tickets: report.tickets,
+            others: report.others,
+            pending: report.pending,
+            quiet: report.quiet,
+            cannot_fire: report.cannot_fire,
+            not_here: report.not_here,
+            fleet: report.fleet,
+            failing: report.failing,
+            missed: report.missed,
+        }
+    }
+}
+
+impl From<wire::Rules> for AlertsReport {
+    fn from(wire: wire::Rules) -> Self {
+        Self {
+            off: wire.off,
+            pages: wire.pages,
+            tickets: wire.tickets,
+            others: wire.others,
+            pending: wire.pending,
+            quiet: wire.quiet,
+            cannot_fire: wire.cannot_fire,
+            not_here: wire.not_here,
+            fleet: wire.fleet,
+            failing: wire.failing,
+            missed: wire.missed,
         }
     }
 }

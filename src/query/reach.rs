@@ -26,12 +26,8 @@ pub(super) fn copes(node: &Node) -> bool {
         Kind::Number(..) | Kind::Text(_) | Kind::Select(_) | Kind::Range(..) => false,
         Kind::Subquery(subquery) => copes(&subquery.expr),
         Kind::Sign(_, expr) | Kind::Paren(expr) => copes(expr),
-        Kind::Binary(binary) => {
-            matches!(binary.op, Op::Or | Op::Unless) || copes(&binary.left) || copes(&binary.right)
-        }
+        Kind::Binary(binary) => matches!(binary.op, Op::Or | Op::Unless) || copes(&binary.left) || copes(&binary.right),
         Kind::Aggregate(aggregate) => copes(&aggregate.expr),
-        Kind::Call(function, args) => {
-            matches!(function.name, "absent" | "absent_over_time") || args.iter().any(copes)
-        }
+        Kind::Call(function, args) => matches!(function.name, "absent" | "absent_over_time") || args.iter().any(copes),
     }
 }

@@ -90,8 +90,7 @@ impl Site {
 
 fn group(expr: &str, hold: Duration) -> Group {
     let kind = Kind::Alert { hold, keep: Duration::ZERO, annotations: Vec::new() };
-    let rule =
-        Rule { kind, name: "Loaded".into(), expr: Query::parse(expr).unwrap(), labels: Vec::new(), line: 1 };
+    let rule = Rule { kind, name: "Loaded".into(), expr: Query::parse(expr).unwrap(), labels: Vec::new(), line: 1 };
     Group {
         file: "/etc/plimsoll/alerts/shop.yaml".into(),
         name: "shop".into(),

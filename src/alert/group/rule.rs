@@ -57,11 +57,7 @@ pub(super) fn recorded(rule: &Rule, asked: &Asked<'_>, limit: usize) -> Result<V
 }
 
 /// The alerts that an expression yields, with their texts.
-pub(super) fn found(
-    rule: &Rule,
-    annotations: &[(String, Template)],
-    asked: &Asked<'_>,
-) -> Result<Vec<Found>, String> {
+pub(super) fn found(rule: &Rule, annotations: &[(String, Template)], asked: &Asked<'_>) -> Result<Vec<Found>, String> {
     let mut ask = |text: &str| {
         let query = Query::parse(text).map_err(|error| error.to_string())?;
         asked.elements(&query, asked.ts)

@@ -45,11 +45,7 @@ const MAX_LABELS: usize = 64;
 const MAX_NAME: usize = 512;
 
 /// Gives each line of `body` to `visit`.
-pub(super) fn parse<'a>(
-    body: &'a [u8],
-    open_metrics: bool,
-    visit: &mut dyn FnMut(Line<'a, '_>),
-) -> Result<(), Fault> {
+pub(super) fn parse<'a>(body: &'a [u8], open_metrics: bool, visit: &mut dyn FnMut(Line<'a, '_>)) -> Result<(), Fault> {
     let text = std::str::from_utf8(body).map_err(|_| Fault::Utf8)?;
     let mut labels = Vec::new();
     for (index, line) in text.lines().enumerate() {
