@@ -5,4 +5,5 @@ pub mod group;
 pub mod rules;
 pub mod state;
 pub mod template;
+pub mod testing;
 pub mod view;

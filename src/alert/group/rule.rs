@@ -57,11 +57,7 @@ pub(super) fn recorded(rule: &Rule, asked: &Asked<'_>, limit: usize) -> Result<V
 }
 
 /// The alerts that an expression yields, with their texts.
-pub(super) fn found(
-    rule: &Rule,
-    annotations: &[(String, Template)],
-    asked: &Asked<'_>,
-) -> Result<Vec<Found>, String> {
+pub(super) fn found(rule: &Rule, annotations: &[(String, Template)], asked: &Asked<'_>) -> Result<Vec<Found>, String> {
     let mut ask = |text: &str| {
         let query = Query::parse(text).map_err(|error| error.to_string())?;
         asked.elements(&query, asked.ts)
@@ -75,9 +71,7 @@ pub(super) fn found(
             external_url: &asked.setting.external_url,
             now: asked.ts,
         };
-        let expand = |text: &Template| {
-            text.expand(&data, &ask).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
-        };
+        let expand = |text: &Template| text.fill(&rule.name, &data, &ask);
         let mut labels = element.labels.without_name();
         for (name, text) in &rule.labels {
             labels = labels.with(name, &expand(text));

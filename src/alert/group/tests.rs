@@ -93,7 +93,11 @@ fn a_series_that_is_gone_ends_with_a_marker_at_once() {
     round(&mut run, &store, 2 * STEP);
     let states = |at| ask(&store, "ALERTS", at).into_iter().map(|(labels, _)| labels).collect::<Vec<_>>();
     assert_eq!(states(STEP).len(), 1);
-    assert!(states(2 * STEP).len() == 1 && states(2 * STEP)[0].contains("firing"), "pending ended: {:?}", states(2 * STEP));
+    assert!(
+        states(2 * STEP).len() == 1 && states(2 * STEP)[0].contains("firing"),
+        "pending ended: {:?}",
+        states(2 * STEP)
+    );
     put(&store, "load", "a", 3 * STEP, STALE);
     let ended = round(&mut run, &store, 3 * STEP);
     assert_eq!(ended.resolved.len(), 1);

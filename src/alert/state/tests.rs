@@ -108,9 +108,11 @@ fn it_is_sent_when_it_fires_when_it_ended_and_after_the_delay() {
     let firing: Vec<_> = sent.iter().filter(|(_, alert)| !alert.resolved).collect();
     // 1 min at slots of 30 s: strictly more than the delay, so every third round.
     assert_eq!(firing.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [3, 6]);
-    assert!(firing.iter().all(|(index, alert)| {
-        (alert.starts_at, alert.ends_at) == (3 * STEP, index * STEP + 4 * RESEND_DELAY)
-    }));
+    assert!(
+        firing
+            .iter()
+            .all(|(index, alert)| { (alert.starts_at, alert.ends_at) == (3 * STEP, index * STEP + 4 * RESEND_DELAY) })
+    );
     let ended: Vec<_> = sent.iter().filter(|(_, alert)| alert.resolved).collect();
     assert_eq!(ended.first().map(|(index, _)| *index), Some(8), "at once");
     assert_eq!(ended.last().map(|(index, _)| *index), Some(38), "for 15 min");
