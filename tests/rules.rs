@@ -243,10 +243,10 @@ fn templates_are_expanded_as_promtool_expands_them() {
                  'shop-db-1.example.org:5432' }}, exp_annotations: {{ a: {wanted} }} }} ] }}\n"
             ));
         }
-        let shown = if value.is_infinite() { "Inf".into() } else { value.to_string() };
+        let shown = if value.is_infinite() { "Inf Inf Inf".into() } else { format!("{value}x3") };
         tests.push_str(&format!(
             "  - external_labels: {{ region: eu }}\n    external_url: 'http://h:9090/p'\n    input_series: [ {{ series: \
-             'm{{job=\"postgresql\",instance=\"shop-db-1.example.org:5432\"}}', values: '{shown}x3' }} ]\n    \
+             'm{{job=\"postgresql\",instance=\"shop-db-1.example.org:5432\"}}', values: '{shown}' }} ]\n    \
              alert_rule_test:\n{cases}"
         ));
     }

@@ -115,7 +115,9 @@ pub(super) fn values(text: &str) -> Result<Vec<Option<f64>>, String> {
             Some(_) => return Err(fault()),
             None => (head, 0.0),
         };
-        let mut value = number(start).ok_or_else(fault)?;
+        // Repeated, promtool takes them for names.
+        let odd = repeated && start.contains(['I', 'N', 'i', 'n']);
+        let mut value = number(start).filter(|_| !odd).ok_or_else(fault)?;
         for _ in 0..=times {
             out.push(Some(value));
             value += step;
