@@ -1,3 +1,5 @@
+//! Templates: what rules write, Go's numbers, errors, hostile texts.
+
 use super::*;
 use crate::store::Sample;
 

@@ -1,3 +1,5 @@
+//! Rule tests: verdicts, messages, refused files.
+
 use super::*;
 
 const RULES: &str = "
