@@ -56,6 +56,11 @@ impl Postgres {
         self.process.as_ref().unwrap().signal(signal);
     }
 
+    /// The id of its postmaster on this host.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// SIGINT: a fast shutdown.
     pub(crate) fn down(&mut self) {
         self.signal(Signal::INT);

@@ -13,7 +13,7 @@ use super::round::{one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn settings(server: &Postgres, user: &str, database: &str) -> Settings {
+pub(crate) fn settings(server: &Postgres, user: &str, database: &str) -> Settings {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(server.port).user(user).dbname(database);
     config.options(session::options(Duration::from_secs(5))).application_name("plimsoll");
