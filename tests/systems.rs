@@ -11,10 +11,20 @@ mod cgroup;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "systems/mysql.rs"]
+mod mysql;
+#[path = "support/mysql.rs"]
+mod mysql_server;
+#[path = "systems/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "systems/postgres.rs"]
 mod postgres;
+#[path = "systems/postgres_replication.rs"]
+mod postgres_replication;
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "systems/postgres_trouble.rs"]
+mod postgres_trouble;
 #[path = "systems/redis.rs"]
 mod redis;
 #[path = "support/redis.rs"]

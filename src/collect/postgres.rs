@@ -260,11 +260,12 @@ impl Collector for Postgres {
 }
 
 const IDENTITY: &str = "SELECT current_setting('server_version_num') AS version, \
-    current_setting('server_version') AS shown, \
-    (SELECT quote_ident(n.nspname) FROM pg_catalog.pg_extension e \
-     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements";
+    current_setting('server_version') AS shown";
 
-const STANDING: &str = "SELECT datname, pg_is_in_recovery() AS standby FROM pg_catalog.pg_database \
+const STANDING: &str = "SELECT datname, pg_is_in_recovery() AS standby, \
+    (SELECT quote_ident(n.nspname) FROM pg_catalog.pg_extension e \
+     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements \
+    FROM pg_catalog.pg_database \
     WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNECT') ORDER BY oid LIMIT 500";
 
 async fn identify(session: &Session) -> Result<Server, CollectError> {
@@ -276,15 +277,15 @@ async fn identify(session: &Session) -> Result<Server, CollectError> {
     if version < FLOOR {
         return Err(CollectError::Query(format!("PostgreSQL {shown} is too old: 14 is the oldest that is read")));
     }
-    let statements_schema = row.text("statements").map(str::to_owned);
-    Ok(Server { version, shown, statements_schema, ..Server::default() })
+    Ok(Server { version, shown, ..Server::default() })
 }
 
 impl Server {
-    /// What may change while a connection stays open: a standby becomes a primary, databases come and go.
+    /// What may change while a connection stays open: a standby becomes a primary, databases and extensions come and go.
     async fn refresh(&mut self, session: &Session) -> Result<(), CollectError> {
         let table = session.ask(STANDING).await?;
         self.standby = table.first().and_then(|row| row.float("standby")).is_some_and(|standby| standby > 0.0);
+        self.statements_schema = table.first().and_then(|row| row.text("statements")).map(str::to_owned);
         self.databases = table.rows().filter_map(|row| row.text("datname")).map(str::to_owned).collect();
         Ok(())
     }

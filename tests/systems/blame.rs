@@ -13,8 +13,8 @@ use super::release::RELEASES;
 use super::round::{one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// Grows by a megabyte every ten milliseconds.
-const HUNGRY: &str = "SELECT cardinality(array_agg(repeat('secret-word ', 87000) || pg_sleep(0.01)::text)) \
+/// Grows by a megabyte every thirty milliseconds.
+const HUNGRY: &str = "SELECT cardinality(array_agg(repeat('secret-word ', 87000) || pg_sleep(0.03)::text)) \
     FROM generate_series(1, 5000)";
 
 fn text(event: &Event, name: &str) -> String {
@@ -32,7 +32,8 @@ fn when_the_kernel_kills_for_memory_the_record_names_the_query_that_grew() {
         let server = Postgres::start(release, "shared_buffers = 16MB");
         cgroup.take(server.pid());
         server.sql("postgres", "CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll");
-        server.sql("postgres", "CREATE ROLE hungry LOGIN; CREATE DATABASE shop");
+        server.sql("postgres", "CREATE ROLE hungry LOGIN");
+        server.sql("postgres", "CREATE DATABASE shop");
         let runtime = runtime();
         let mut collector = postgres::Postgres::new(settings(&server, "plimsoll", "postgres"));
         let first = runtime.block_on(one(&mut collector, LIMIT));

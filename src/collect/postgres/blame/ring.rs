@@ -52,6 +52,8 @@ const LOOKS: usize = 12;
 /// Processes that are known at all.
 const MAX_KNOWN: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
+/// Growth that is no news.
+const LITTLE: u64 = 4 << 20;
 /// Growth between two looks that calls for a closer watch.
 const FAST: u64 = 32 << 20;
 
@@ -137,7 +139,8 @@ impl Ring {
         }
         let mut all: Vec<(&(u32, u64), &Known)> = self.known.iter().collect();
         all.sort_by_key(|(key, known)| (std::cmp::Reverse((known.grown(), known.last)), **key));
-        let grown = all.first().copied();
+        // Nobody is blamed for next to nothing: what grew and died between two looks was never seen.
+        let grown = all.first().copied().filter(|(_, known)| known.grown() >= LITTLE);
         let mut attributes = victim(kill);
         let mut body = format!("the kernel killed {} (process {}", kill.name, kill.pid);
         body.push_str(&kill.memory.map_or_else(String::new, |memory| format!(", {} MiB", memory >> 20)));
@@ -153,6 +156,9 @@ impl Ring {
                     session.state, session.user, session.database, session.text
                 ));
             }
+        }
+        if grown.is_none() {
+            body.push_str("; no process of this server was seen to grow before");
         }
         attributes.push(("postgresql.backends", others(&all).into()));
         Event { name: "plimsoll.oom_kill", nanos: clock::unix_nanos(), severity: 17, body, attributes }
