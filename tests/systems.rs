@@ -4,19 +4,34 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "systems/blame.rs"]
+mod blame;
+#[path = "support/cgroup.rs"]
+mod cgroup;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "systems/mysql.rs"]
+mod mysql;
+#[path = "support/mysql.rs"]
+mod mysql_server;
+#[path = "systems/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "systems/postgres.rs"]
 mod postgres;
-#[allow(dead_code, reason = "for the tests to come of this and other programs")]
+#[path = "systems/postgres_replication.rs"]
+mod postgres_replication;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "systems/postgres_trouble.rs"]
+mod postgres_trouble;
 #[path = "systems/redis.rs"]
 mod redis;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/redis.rs"]
 mod redis_server;
-#[allow(dead_code, reason = "for the tests to come of this and other programs")]
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/release.rs"]
 mod release;
 #[path = "systems/round.rs"]
