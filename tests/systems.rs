@@ -8,6 +8,8 @@
 mod blame;
 #[path = "support/cgroup.rs"]
 mod cgroup;
+#[path = "systems/bullmq.rs"]
+mod bullmq;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
@@ -36,3 +38,6 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/worker.rs"]
+mod worker;
