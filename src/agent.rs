@@ -28,6 +28,7 @@ use crate::web;
 
 mod budget;
 mod find;
+mod finder;
 mod greet;
 mod mounts;
 mod plan;
@@ -148,6 +149,7 @@ impl Base {
     async fn reload_checked(&self, current: &mut Config, running: &mut Running) -> Result<String, String> {
         let config = config::load(self.options.config.as_deref()).map_err(|errors| errors.to_string())?;
         if config == *current {
+            running.look_again();
             return Ok("nothing changed".into());
         }
         let plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;

@@ -5,9 +5,11 @@ use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::Base;
+use super::finder::{self, Roster};
 use super::plan::{OfLogs, Plan};
 use crate::base::stop::Stop;
 use crate::collect::event::Event;
@@ -17,6 +19,7 @@ use crate::signal::frame::Signal;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::Record;
 use crate::signal::resource::Resource;
+use crate::status::Board;
 use crate::tail::{self, Intake, journald};
 
 /// What runs. The flow stops from its source: first the readers, then the senders.
@@ -28,6 +31,8 @@ pub(super) struct Running {
     sends: Vec<JoinHandle<()>>,
     /// The metrics made from log lines.
     derived: Vec<OfLogs>,
+    /// Asks for another look for servers.
+    again: Arc<Notify>,
 }
 
 impl Running {
@@ -43,6 +48,7 @@ impl Running {
             jobs: Vec::new(),
             sends: Vec::new(),
             derived: std::mem::take(&mut plan.derived),
+            again: Arc::new(Notify::new()),
         };
         for old in before.iter().flat_map(|before| &before.derived) {
             for new in running.derived.iter().filter(|new| new.service == old.service) {
@@ -65,10 +71,20 @@ impl Running {
             running.threads.push(started.context("logs.journald")?);
         }
         for job in plan.jobs {
-            let sink = sink(&job, base);
+            let sink = sink(&job, &base.pipeline, &base.board);
             running.jobs.push(schedule::start(job, sink, base.board.clone(), running.sources.clone()));
         }
+        if let Some((finder, found)) = plan.finder {
+            let roster = Roster::new(base.board.clone(), base.pipeline.clone());
+            let (again, stop) = (Arc::clone(&running.again), running.sources.clone());
+            running.jobs.push(tokio::spawn(finder::watch(finder, found, roster, again, stop)));
+        }
         Ok(running)
+    }
+
+    /// Looks for servers again, and tries those that let nobody in.
+    pub(super) fn look_again(&self) {
+        self.again.notify_one();
     }
 
     /// Cursors come before any source, so that a new destination gets what is read from now on.
@@ -129,8 +145,8 @@ async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
 }
 
 /// The pipeline, as the schedule loop sees it.
-fn sink(job: &Job, base: &Base) -> Sink {
-    let (pipeline, name, board) = (base.pipeline.clone(), job.name.clone(), base.board.clone());
+pub(super) fn sink(job: &Job, pipeline: &Pipeline, board: &Board) -> Sink {
+    let (pipeline, name, board) = (pipeline.clone(), job.name.clone(), board.clone());
     Arc::new(move |resource, samples, events, (start, nanos)| {
         // What is not taken is counted by the pipeline.
         let _counted = pipeline.push_samples(&name, resource, samples, start, nanos).is_err();
