@@ -7,6 +7,10 @@
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "systems/find.rs"]
+mod find;
+#[path = "support/mariadb.rs"]
+mod mariadb_server;
 #[path = "systems/postgres.rs"]
 mod postgres;
 #[path = "support/postgres.rs"]
