@@ -14,7 +14,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use plimsoll::query::{self, Limits, Query};
-use plimsoll::store::{Labels, Sample, Store};
+use plimsoll::store::matcher::Op;
+use plimsoll::store::{Labels, Matcher, Sample, Store};
 
 const FAMILIES: usize = 20;
 const SERIES: usize = 100;
@@ -44,6 +45,21 @@ fn main() {
         println!("{shape:<60} {:>10.2} {each:>12.0}", took.as_secs_f64() * 1e3);
     }
     println!("{:<60} {:>10.2}", "all 100 rules over 2,000 series", total.as_secs_f64() * 1e3);
+    let read = best(|| {
+        let mut samples = Vec::new();
+        for family in 0..FAMILIES {
+            let name = Matcher::new("__name__", Op::Equal, format!("metric_{family}_total")).unwrap();
+            for range in [5, 2, 5, 10, 30] {
+                let from = HOUR - range * 60_000 + 1;
+                for series in store.select(std::slice::from_ref(&name), from, HOUR).unwrap() {
+                    samples.clear();
+                    series.read(from, HOUR, &mut samples).unwrap();
+                    black_box(samples.len());
+                }
+            }
+        }
+    });
+    println!("{:<60} {:>10.2}", "of which the store reads for", read.as_secs_f64() * 1e3);
     drop(store);
 
     let day = filled(2, 24 * HOUR);

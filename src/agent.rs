@@ -13,19 +13,24 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::alert::view::Views;
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::config::{self, Config};
 use crate::control::{self, Command};
+use crate::notify::Ledger;
 use crate::pipeline::Pipeline;
 use crate::signal::frame::Signal;
+use crate::signal::resource::Resource;
 use crate::spool::disk::RealDisk;
 use crate::spool::{Limits, Spool};
 use crate::status::Board;
 use crate::status::report::{Identity, Reporter};
 use crate::store::latest::Latest;
+use crate::store::{self, Store};
 use crate::web;
 
+mod alerts;
 mod budget;
 mod find;
 mod finder;
@@ -58,6 +63,10 @@ struct Base {
     logs: Spool,
     metrics: Spool,
     pipeline: Pipeline,
+    store: Store,
+    views: Views,
+    /// What fired before; `None` when it cannot be opened.
+    ledger: Option<Arc<Ledger>>,
     reporter: Arc<Reporter>,
     /// Ends the faces, after everything else.
     stop: Stop,
@@ -78,7 +87,6 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (commands, mut orders) = mpsc::channel(4);
     let faces = Faces::start(&base, &config, commands).await?;
     let plan = Plan::new(&config, &base)?;
-    base.note_unserved(&config);
     greet::print(&base, &config, &plan)?;
     let mut current = config;
     let mut running = Running::start(plan, &base, None)?;
@@ -118,15 +126,35 @@ impl Base {
         let board = Board::new();
         let logs = open_spool(&state, Signal::Logs, config, &board)?;
         let metrics = open_spool(&state, Signal::Metrics, config, &board)?;
-        let pipeline = Pipeline::new(logs.clone(), metrics.clone(), Latest::new(), board.clone())?;
+        let store = open_store(&state, config, &board, &metrics)?;
+        let own = Resource::new("plimsoll", &host, &[]);
+        let pipeline =
+            Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store.clone()), own, board.clone())?;
         let identity = Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: host.clone(),
             pid: std::process::id(),
             started: clock::unix_nanos(),
         };
+        let (views, ledger) = (Views::default(), alerts::ledger(&state, &board));
+        if let Some(ledger) = &ledger {
+            views.read_from(Arc::clone(ledger));
+        }
         let reporter = Arc::new(Reporter::new(identity, board.clone()));
-        Ok(Self { options, host, state, board, logs, metrics, pipeline, reporter, stop: Stop::new() })
+        Ok(Self {
+            options,
+            host,
+            state,
+            board,
+            logs,
+            metrics,
+            pipeline,
+            store,
+            views,
+            ledger,
+            reporter,
+            stop: Stop::new(),
+        })
     }
 
     /// Checks the config as it lies on disk now and runs it. On any error the old one goes on.
@@ -140,34 +168,41 @@ impl Base {
         outcome.map_err(|why| standing.unwrap_or(why))
     }
 
-    fn note_unserved(&self, config: &Config) {
-        let keys = config.unserved();
-        let text = format!("{} without effect: this version does not have it; take the key away", keys.join(", "));
-        self.board.note("config keys", (!keys.is_empty()).then_some(text));
-    }
-
     async fn reload_checked(&self, current: &mut Config, running: &mut Running) -> Result<String, String> {
         let config = config::load(self.options.config.as_deref()).map_err(|errors| errors.to_string())?;
+        let mut plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
+        plan.alerts.as_ref().map_or(Ok(()), alerts::Prepared::refuse).map_err(|error| format!("{error:#}"))?;
         if config == *current {
             running.look_again();
-            return Ok("nothing changed".into());
+            let other = plan.alerts.take().filter(|alerts| !alerts.same_rules(running.alerts()));
+            let Some(other) = other else { return Ok("nothing changed".into()) };
+            running.swap_alerts(other, self, STOP_TIME).await.map_err(|error| format!("{error:#}"))?;
+            return Ok("changed: rule files".into());
         }
-        let plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
         let changed = plan::changes(current, &config);
         running.stop(STOP_TIME).await;
         *running = Running::start(plan, self, Some(running)).map_err(|error| format!("{error:#}"))?;
-        self.note_unserved(&config);
         *current = config;
         tracing::info!("reloaded: {changed}");
         Ok(changed)
     }
 }
 
+/// The store of metrics, with what it held before the process ended.
+fn open_store(state: &Path, config: &Config, board: &Board, metrics: &Spool) -> anyhow::Result<Store> {
+    let Some(kept) = config.store.on() else {
+        return Ok(Store::bounded(store::Limits::default(), board.clone()));
+    };
+    let store = Store::open(&state.join("store"), store::Limits::of(&kept.metrics), board.clone())?;
+    store.restore(metrics);
+    Ok(store)
+}
+
 fn open_spool(state: &Path, signal: Signal, config: &Config, board: &Board) -> anyhow::Result<Spool> {
     let (retain_bytes, retain_time) = match (signal, config.store.on()) {
         (Signal::Logs, Some(store)) => (store.logs.size.0, store.logs.retention.0),
-        // What the store is rebuilt from after a crash; until then the newest hours are enough.
-        _ => (16 << 20, Duration::from_secs(3 * 3600)),
+        // What the head of the store is rebuilt from: it holds at most two hours and a bit.
+        _ => (64 << 20, Duration::from_secs(3 * 3600)),
     };
     let limits = Limits { undelivered: config.spool.size.0, fsync: config.spool.fsync.0, retain_bytes, retain_time };
     let dir = state.join("spool").join(signal.name());
@@ -182,18 +217,33 @@ struct Faces {
 impl Faces {
     async fn start(base: &Base, config: &Config, commands: mpsc::Sender<Command>) -> anyhow::Result<Self> {
         let socket = control::Socket::bind(&state::socket(&base.state))?;
-        let control = control::serve(socket, Arc::clone(&base.reporter), commands, base.stop.clone());
+        let shown = control::Shown {
+            reporter: Arc::clone(&base.reporter),
+            store: base.store.clone(),
+            views: base.views.clone(),
+        };
+        let control = control::serve(socket, shown, commands, base.stop.clone());
         let mut tasks = vec![tokio::spawn(async move {
             if let Err(error) = control.await {
                 tracing::error!("the control socket ended: {error}");
             }
         })];
         if let Some(&address) = config.listen.on().and_then(|listen| listen.http.on()) {
-            let Some(listener) = Self::listen(base, address).await else { return Ok(Self { tasks }) };
+            let listen = config.listen.on().cloned().unwrap_or_default();
+            let lock = web::Lock::new(&listen).map_err(anyhow::Error::msg)?;
+            let Some(listener) = Self::listen(base, address, &lock).await else { return Ok(Self { tasks }) };
+            let mut names = listen.names;
+            names.push(base.host.clone());
+            if !address.ip().is_unspecified() {
+                names.push(if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() });
+            }
             let shown = web::Faces {
                 reporter: Arc::clone(&base.reporter),
                 latest: base.pipeline.latest().clone(),
-                names: vec![base.host.clone()],
+                store: base.store.clone(),
+                views: base.views.clone(),
+                names,
+                lock,
             };
             let page = web::serve(listener, shown, base.stop.clone());
             tasks.push(tokio::spawn(async move {
@@ -206,8 +256,8 @@ impl Faces {
     }
 
     /// The page is a convenience: that its port is taken must not keep the box from being watched.
-    async fn listen(base: &Base, address: std::net::SocketAddr) -> Option<tokio::net::TcpListener> {
-        match web::bind(address).await {
+    async fn listen(base: &Base, address: std::net::SocketAddr, lock: &web::Lock) -> Option<tokio::net::TcpListener> {
+        match web::bind(address, lock).await {
             Ok(listener) => Some(listener),
             Err(error) => {
                 base.board.note("page", Some(format!("no page and no /metrics: {error}")));

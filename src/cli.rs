@@ -10,9 +10,11 @@ use crate::base::terminal;
 use crate::collect::{host, own, schedule};
 use crate::signal::metrics::Desc;
 
+pub mod alerts;
 pub mod check;
+mod figures;
 pub mod metrics;
-
+pub mod query;
 pub mod reach;
 pub mod reload;
 pub mod status;
@@ -33,6 +35,10 @@ enum Command {
     Check(check::Args),
     /// One screen: sources, spool, destinations, losses
     Status(status::Args),
+    /// Ask the agent's store in PromQL
+    Query(query::Args),
+    /// What fires, what is about to, what cannot, and why
+    Alerts(alerts::Args),
     /// Make the agent read its config again; a bad one changes nothing
     Reload(reload::Args),
     /// Every metric that the agent can emit
@@ -79,6 +85,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             code
         }
         Command::Status(args) => runtime(1)?.block_on(status::run(&args)),
+        Command::Alerts(args) => runtime(1)?.block_on(alerts::run(&args)),
+        Command::Query(args) => runtime(1)?.block_on(query::run(&args)),
         Command::Reload(args) => runtime(1)?.block_on(reload::run(&args)),
     }
 }

@@ -77,12 +77,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Keys that are named and that nothing in this version serves: told, and no reason not to start.
-    pub fn unserved(&self) -> Vec<String> {
-        let alerts = self.alerts.on().into_iter().flat_map(alert::config::Config::unserved);
-        alerts.map(|key| format!("alerts.{key}")).collect()
-    }
-
     /// What is wrong beyond the shape, below the keys of the whole file.
     fn faults(&self) -> Vec<Fault> {
         let mut out = Vec::new();

@@ -6,13 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tonic::{Request, Response, Status};
 
+use crate::alert::view::{Activation, Views};
 use crate::base::clock;
 use crate::base::stop::Stop;
+use crate::query::{Answer, Limits, Query, QueryError};
 use crate::status::report::Reporter;
+use crate::store::Store;
 
+mod alerts;
+mod answer;
 pub mod client;
 mod convert;
 #[rustfmt::skip]
@@ -21,12 +26,16 @@ pub mod generated;
 pub mod place;
 pub mod socket;
 
+pub use alerts::Alerts;
 pub use client::{Client, ClientError};
 pub use socket::{Socket, SocketError};
 
 use generated::control_server::{Control, ControlServer};
 use generated::reload_response::Outcome;
-use generated::{ReloadRequest, ReloadResponse, StatusRequest, StatusResponse};
+use generated::{
+    AlertsRequest, AlertsResponse, QueryRangeRequest, QueryRequest, QueryResponse, ReloadRequest, ReloadResponse,
+    StatusRequest, StatusResponse,
+};
 
 /// An order to the agent.
 #[derive(Debug)]
@@ -35,16 +44,39 @@ pub enum Command {
     Reload(oneshot::Sender<Result<String, String>>),
 }
 
-/// A request is empty: room for its frame, not for a body.
+/// What the service shows.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The state of the agent.
+    pub reporter: Arc<Reporter>,
+    /// Recent series.
+    pub store: Store,
+    /// Rules and alerts as they stand.
+    pub views: Views,
+}
+
+/// A request is empty or an expression.
 const MAX_REQUEST: usize = 64 * 1024;
-/// The report's strings and lists are bounded by the board; this is far above what fits on one.
-const MAX_RESPONSE: usize = 4 << 20;
+/// The report's strings and lists are bounded by the board, a query's answer by its samples: this is far above both.
+const MAX_RESPONSE: usize = 16 << 20;
 /// A person and a few scripts ask at once.
 const MAX_CONNECTIONS: usize = 32;
 /// A command that hangs must not keep its place for ever.
 const CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// A reload waits for connections to close.
 const RELOAD_TIME: Duration = Duration::from_secs(30);
+/// Bounds of a query: a person reads the answer.
+const QUERY: Limits = Limits {
+    samples: 500_000,
+    steps: 11_000,
+    time: Duration::from_secs(20),
+    lookback: Duration::from_secs(300),
+    delayed_name_removal: false,
+};
+/// Queries at once, over all connections.
+const QUERIES: usize = 2;
+/// Activations in one answer; the oldest are left out.
+const MAX_HISTORY: usize = 5000;
 /// How often rates are marked; [`Reporter::tick`] keeps its own distance.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -54,11 +86,12 @@ const TICK: Duration = Duration::from_secs(10);
 /// The transport's, when the socket can no longer be accepted on.
 pub async fn serve(
     socket: Socket,
-    reporter: Arc<Reporter>,
+    shown: Shown,
     commands: mpsc::Sender<Command>,
     stop: Stop,
 ) -> Result<(), tonic::transport::Error> {
-    let service = ControlServer::new(Service { reporter: Arc::clone(&reporter), commands })
+    let reporter = Arc::clone(&shown.reporter);
+    let service = ControlServer::new(Service { shown, commands, queries: Arc::new(Semaphore::new(QUERIES)) })
         .max_decoding_message_size(MAX_REQUEST)
         .max_encoding_message_size(MAX_RESPONSE);
     let server = tonic::transport::Server::builder()
@@ -87,14 +120,64 @@ pub async fn serve(
 }
 
 struct Service {
-    reporter: Arc<Reporter>,
+    shown: Shown,
     commands: mpsc::Sender<Command>,
+    queries: Arc<Semaphore>,
+}
+
+impl Service {
+    /// Runs a query where blocking is allowed, when it is its turn.
+    async fn ask(
+        &self,
+        run: impl FnOnce(&Store) -> Result<Answer, QueryError> + Send + 'static,
+    ) -> Result<Response<QueryResponse>, Status> {
+        let turn = tokio::time::timeout(QUERY.time, Arc::clone(&self.queries).acquire_owned()).await;
+        let Ok(Ok(place)) = turn else {
+            return Err(Status::resource_exhausted("the agent is busy with earlier queries: try again in a moment"));
+        };
+        let store = self.shown.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let answer = run(&store);
+            drop(place);
+            answer
+        });
+        let answer =
+            done.await.map_err(|_| Status::internal("the query failed by a fault of the agent: see its log"))?;
+        Ok(Response::new(answer.into()))
+    }
 }
 
 #[tonic::async_trait]
 impl Control for Service {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        Ok(Response::new(self.reporter.report(clock::unix_nanos()).into()))
+        Ok(Response::new(self.shown.reporter.report(clock::unix_nanos()).into()))
+    }
+
+    async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
+        let QueryRequest { query, at } = request.into_inner();
+        self.ask(move |store| crate::query::instant(store, &Query::parse(&query)?, at, QUERY)).await
+    }
+
+    async fn query_range(&self, request: Request<QueryRangeRequest>) -> Result<Response<QueryResponse>, Status> {
+        let QueryRangeRequest { query, from, to, step } = request.into_inner();
+        if step <= 0 || to < from {
+            return Err(Status::invalid_argument("a range ends after its start, and its step is positive"));
+        }
+        self.ask(move |store| crate::query::range(store, &Query::parse(&query)?, (from, to, step), QUERY)).await
+    }
+
+    async fn alerts(&self, request: Request<AlertsRequest>) -> Result<Response<AlertsResponse>, Status> {
+        let since = request.into_inner().history_since;
+        let views = self.shown.views.clone();
+        let read = tokio::task::spawn_blocking(move || if since == 0 { Ok(Vec::new()) } else { views.history(since) });
+        let mut history: Vec<Activation> = match read.await {
+            Ok(history) => history.map_err(Status::data_loss)?,
+            Err(_) => return Err(Status::internal("reading the history failed by a fault of the agent: see its log")),
+        };
+        history.truncate(MAX_HISTORY);
+        let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let view = (*self.shown.views.get()).clone();
+        Ok(Response::new(Alerts { now, view, history }.into()))
     }
 
     async fn reload(&self, _: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {

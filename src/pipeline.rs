@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::base::clock::unix_nanos;
 use crate::signal::frame::{Codec, Frame, Position, Signal};
 use crate::signal::logs::LogBatch;
 use crate::signal::metrics::Samples;
@@ -17,10 +18,12 @@ use crate::signal::resource::Resource;
 use crate::spool::{AppendError, Spool};
 use crate::status::Board;
 use crate::store::latest::Latest;
+use crate::store::{Labels, Sample, Store};
 
 pub mod config;
 pub mod derive;
 pub mod limit;
+mod recorded;
 pub mod redact;
 pub mod treatment;
 
@@ -47,6 +50,9 @@ struct Inner {
     logs: Spool,
     metrics: Spool,
     latest: Latest,
+    store: Option<Store>,
+    /// Whose the results of rules are that name nobody.
+    own: Resource,
     packer: Mutex<Packer>,
     /// The newest time stamp of each resource that metrics came from.
     times: Mutex<HashMap<Arc<Resource>, u64>>,
@@ -57,11 +63,23 @@ struct Inner {
 const MAX_RESOURCES: usize = 10_000;
 
 impl Pipeline {
-    /// Over the spools of the two signals.
+    /// Over the spools of the two signals, without a store.
     pub fn new(logs: Spool, metrics: Spool, latest: Latest, board: Board) -> io::Result<Self> {
+        Self::over(logs, metrics, latest, None, Resource::new("plimsoll", "", &[]), board)
+    }
+
+    /// Over the spools and the store of metrics; `own` is the agent's own resource.
+    pub fn over(
+        logs: Spool,
+        metrics: Spool,
+        latest: Latest,
+        store: Option<Store>,
+        own: Resource,
+        board: Board,
+    ) -> io::Result<Self> {
         let packer = Mutex::new(Packer::new()?);
         let times = Mutex::new(HashMap::new());
-        Ok(Self { inner: Arc::new(Inner { logs, metrics, latest, packer, times, board }) })
+        Ok(Self { inner: Arc::new(Inner { logs, metrics, latest, store, own, packer, times, board }) })
     }
 
     /// Takes a frame of logs or metrics.
@@ -92,7 +110,10 @@ impl Pipeline {
             let hint = format!("the newest round of {source} has no room in /metrics");
             self.inner.board.lost("store", "latest_full", 1, hint);
         }
-        let sealed = samples.seal(resource, (start.min(nanos), nanos), Codec::Gzip, |raw| {
+        if let Some(store) = &self.inner.store {
+            store.push(source, resource, samples, start, nanos);
+        }
+        let sealed = samples.seal(source, resource, (start.min(nanos), nanos), Codec::Gzip, |raw| {
             lock(&self.inner.packer).pack(Codec::Gzip, raw)
         });
         let pushed = match sealed {
@@ -105,6 +126,62 @@ impl Pipeline {
             self.inner.board.lost("pipeline", "points_not_spooled", samples.samples().len() as u64, hint);
         }
         pushed
+    }
+
+    /// Takes what rules recorded: into the store under exactly those labels, and to the destinations of metrics. What is
+    /// not newer than its series is left out of both.
+    ///
+    /// # Errors
+    /// As [`Pipeline::push_samples`].
+    pub fn push_recorded(&self, rows: &[(Labels, Sample)]) -> Result<(), PushError> {
+        let fresh = rows
+            .iter()
+            .filter(|(labels, sample)| self.inner.store.as_ref().is_none_or(|store| store.append(labels, *sample)));
+        let mut answer = Ok(());
+        for (t, rows) in recorded::by_time(fresh) {
+            let request = recorded::encode(&rows, t, &self.inner.own);
+            if request.untold > 0 {
+                let hint = format!("such as {}: no OTLP metric becomes it; rename the rule or the label", rows[0].0);
+                self.inner.board.lost("pipeline", "recorded_not_sent", request.untold.into(), hint);
+            }
+            if request.rows > 0
+                && let Err(error) = self.push_request(request, t)
+            {
+                let hint = format!("the results of rules will not be delivered: {error}");
+                self.inner.board.lost("pipeline", "points_not_spooled", rows.len() as u64, hint);
+                answer = Err(error);
+            }
+        }
+        answer
+    }
+
+    fn push_request(&self, request: recorded::Request, t: i64) -> Result<(), PushError> {
+        let nanos = u64::try_from(t).unwrap_or(0).saturating_mul(1_000_000);
+        let packed = lock(&self.inner.packer).pack(Codec::Gzip, &request.raw);
+        self.push(&Frame {
+            signal: Signal::Metrics,
+            codec: Codec::Gzip,
+            payload: packed.map_err(|error| PushError::Disk(error.to_string()))?,
+            raw_len: request.raw.len() as u64,
+            records: request.rows,
+            times: (nanos, nanos),
+            charge: 0,
+            services: request.services,
+            positions: Vec::new(),
+        })
+    }
+
+    /// Forgets a source that is not there any more: its newest round goes, its series end.
+    pub fn forget(&self, source: &str) {
+        self.inner.latest.forget(source);
+        if let Some(store) = &self.inner.store {
+            store.gone(source, unix_nanos());
+        }
+    }
+
+    /// The store of metrics, where there is one.
+    pub fn store(&self) -> Option<&Store> {
+        self.inner.store.as_ref()
     }
 
     /// A series' time never goes back, so that the repeat of a frame is always its newest sample.
@@ -144,3 +221,6 @@ impl Pipeline {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

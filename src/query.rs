@@ -5,16 +5,18 @@
 
 use std::time::Duration;
 
-use crate::store::{Labels, Sample, Store};
+use crate::store::{Labels, Matcher, Sample, Store};
 
 mod calls;
 mod eval;
 mod functions;
 mod lex;
+mod names;
 pub mod notation;
 pub mod notes;
 mod parse;
 mod print;
+mod reach;
 mod sums;
 mod syntax;
 
@@ -122,9 +124,32 @@ impl Query {
         Ok(Self { source: text.to_owned(), text: node.to_string(), node })
     }
 
+    /// How many milliseconds its ranges reach back.
+    pub fn reach(&self) -> i64 {
+        reach::reach(&self.node)
+    }
+
+    /// Whether it may yield something though one of its selectors finds nothing.
+    pub fn copes(&self) -> bool {
+        reach::copes(&self.node)
+    }
+
+    /// What it demands of a series, where it is nothing but a selector of series.
+    pub fn selector(&self) -> Option<&[Matcher]> {
+        match &self.node.kind {
+            syntax::Kind::Select(selector) if selector.shift == syntax::Shift::default() => Some(&selector.matchers),
+            _ => None,
+        }
+    }
+
     /// As Prometheus would write it.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The names of the metrics that it asks for, each once, as far as selectors name one.
+    pub fn names(&self) -> Vec<&str> {
+        names::names(&self.node)
     }
 }
 

@@ -248,6 +248,36 @@ impl Spool {
         log.positions.iter().map(|(key, value)| Position { key: key.clone(), value: value.clone() }).collect()
     }
 
+    /// Hands over all frames with records that are kept, delivered or not, oldest first, whose newest time is not before
+    /// `since` (Unix nanoseconds). Damaged ones are left out: the cursors count them.
+    ///
+    /// # Errors
+    /// A segment cannot be read.
+    pub fn retained(&self, since: u64, each: &mut dyn FnMut(Stored)) -> io::Result<()> {
+        let shared = &self.handle.shared;
+        let segments: Vec<_> = lock(&shared.log).segments.iter().cloned().collect();
+        for segment in segments {
+            let file = match shared.disk.open(&segment.path) {
+                Ok(file) => file,
+                // Retention was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let mut scan = scan::Scan::new(file, segment.salt, segment.end);
+            let mut offset = FRAMES;
+            while let Some((at, head)) = scan.find(offset) {
+                offset = at + head.len();
+                if head.payload_len > 0
+                    && head.times.1 >= since
+                    && let Ok(Some(stored)) = cursor::read(shared.signal, &mut scan, at, &head)
+                {
+                    each(stored);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes everything appended so far survive a power cut.
     ///
     /// # Errors

@@ -12,11 +12,13 @@ use crate::signal::frame::Signal;
 pub mod destination;
 pub mod notifier;
 pub mod report;
+pub mod rules;
 pub mod source;
 pub mod spool;
 
 pub use destination::Destination;
 pub use notifier::Notifier;
+pub use rules::Rules;
 pub use source::Source;
 pub use spool::Spool;
 
@@ -31,6 +33,7 @@ struct Shared {
     sources: Mutex<BTreeMap<String, Arc<Source>>>,
     destinations: Mutex<BTreeMap<(String, Signal), Arc<Destination>>>,
     spools: Mutex<BTreeMap<Signal, Arc<Spool>>>,
+    rules: Arc<Rules>,
     notifiers: Mutex<BTreeMap<String, Arc<Notifier>>>,
     losses: Mutex<BTreeMap<(String, &'static str), Loss>>,
     notes: Mutex<BTreeMap<String, String>>,
@@ -92,6 +95,11 @@ impl Board {
     /// All spools.
     pub fn spools(&self) -> Vec<(Signal, Arc<Spool>)> {
         lock(&self.shared.spools).iter().map(|(signal, entry)| (*signal, Arc::clone(entry))).collect()
+    }
+
+    /// The entry of the alert rules.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.shared.rules)
     }
 
     /// The entry of one who is told of alerts, made when it is new.

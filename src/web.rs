@@ -1,7 +1,8 @@
-//! The HTTP face on loopback: `/metrics`, health, and a page. It reads and changes nothing.
+//! The HTTP face: `/metrics`, health, a page, and Prometheus' query API. It reads and changes nothing.
 //!
 //! Whatever runs on the box can connect, and a page of any site can have the browser connect: so each request must
-//! name this host exactly (DNS rebinding), only GET and HEAD are answered, and sizes, times and numbers are bounded.
+//! name this host exactly (DNS rebinding), only GET and HEAD are answered (and POST where an API has it), and sizes,
+//! times and numbers are bounded. Others than this box are served with TLS and a token only.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,20 +18,25 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 
+use crate::alert::view::Views;
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::status::report::words::clean;
 use crate::status::report::{Health, Report, Reporter};
-use crate::store::Latest;
+use crate::store::{Latest, Store};
 
+pub mod api;
 pub mod config;
 mod guard;
 mod listen;
+mod lock;
 mod page;
 
 use guard::Guard;
 pub use listen::Limits;
+pub use lock::Lock;
 
 /// Why the HTTP face cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +51,8 @@ pub enum WebError {
     },
     /// Others than this box could ask.
     #[error(
-        "cannot listen on {0} (listen.http): only loopback is served without TLS and a token; write 127.0.0.1:{port}",
+        "cannot listen on {0} (listen.http): only loopback is served without TLS and a token; write 127.0.0.1:{port}, \
+         or set listen.tls and listen.token",
         port = .0.port()
     )]
     NotLoopback(SocketAddr),
@@ -58,13 +65,19 @@ pub struct Faces {
     pub reporter: Arc<Reporter>,
     /// The newest numbers.
     pub latest: Latest,
+    /// Recent series, for the query API.
+    pub store: Store,
+    /// Rules and alerts as they stand.
+    pub views: Views,
     /// Host names that requests may name, besides `localhost`, `127.0.0.1` and `[::1]`.
     pub names: Vec<String>,
+    /// What stands before everything.
+    pub lock: Lock,
 }
 
-/// Listens on a loopback address.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, WebError> {
-    if !address.ip().is_loopback() {
+/// Listens on `address`, which must be a loopback one unless `lock` has TLS and a token.
+pub async fn bind(address: SocketAddr, lock: &Lock) -> Result<TcpListener, WebError> {
+    if !address.ip().is_loopback() && !lock.is_closed() {
         return Err(WebError::NotLoopback(address));
     }
     TcpListener::bind(address).await.map_err(|source| WebError::Bind { address, source })
@@ -83,8 +96,11 @@ pub async fn serve(listener: TcpListener, faces: Faces, stop: Stop) -> io::Resul
 /// # Errors
 /// The listener has no address.
 pub async fn serve_with(listener: TcpListener, faces: Faces, limits: Limits, stop: Stop) -> io::Result<()> {
-    let guard = Arc::new(Guard::new(listener.local_addr()?.port(), &faces.names));
-    let shared = Shared { faces, answers: Arc::new(Semaphore::new(LARGE_ANSWERS)) };
+    let guard = Arc::new(Guard::new(listener.local_addr()?.port(), &faces.names, faces.lock.token.clone()));
+    let tls = faces.lock.tls.clone().map(TlsAcceptor::from);
+    let api = api::routes(faces.store.clone(), faces.views.clone());
+    let shared =
+        Shared { faces, answers: Arc::new(Semaphore::new(LARGE_ANSWERS)), drawing: Arc::new(Semaphore::new(1)) };
     let router = Router::new()
         .route("/", get(show_page))
         .route("/style.css", get(show_style))
@@ -92,9 +108,10 @@ pub async fn serve_with(listener: TcpListener, faces: Faces, limits: Limits, sto
         .route("/-/healthy", get(show_healthy))
         .route("/-/ready", get(show_ready))
         .fallback(show_nothing)
-        .layer(axum::middleware::from_fn_with_state(guard, guard::check))
-        .with_state(shared);
-    let listener = listen::Limited::new(listener, limits);
+        .with_state(shared)
+        .merge(api)
+        .layer(axum::middleware::from_fn_with_state(guard, guard::check));
+    let listener = listen::Limited::new(listener, tls, limits);
     let ending = stop.clone();
     let server = axum::serve(listener, router).with_graceful_shutdown(async move { ending.wait().await });
     tokio::select! {
@@ -114,6 +131,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 struct Shared {
     faces: Faces,
     answers: Arc<Semaphore>,
+    /// Pages whose drawings are being made: one at a time.
+    drawing: Arc<Semaphore>,
 }
 
 /// A text that holds one of the places for large answers until its last byte is sent.
@@ -133,6 +152,19 @@ impl Shared {
         self.faces.reporter.report(clock::unix_nanos())
     }
 
+    /// The drawings of the page; none while another page has its own made.
+    async fn charts(&self) -> Vec<page::Chart> {
+        let Ok(place) = Arc::clone(&self.drawing).try_acquire_owned() else { return Vec::new() };
+        let store = self.faces.store.clone();
+        let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let made = tokio::task::spawn_blocking(move || {
+            let charts = page::charts(&store, now);
+            drop(place);
+            charts
+        });
+        made.await.unwrap_or_default()
+    }
+
     fn large(&self, kind: &'static str, make: impl FnOnce() -> String) -> Response {
         match Arc::clone(&self.answers).try_acquire_owned() {
             Ok(place) => respond(StatusCode::OK, kind, Bytes::from_owner(Held { text: make(), _place: place })),
@@ -142,7 +174,9 @@ impl Shared {
 }
 
 async fn show_page(State(shared): State<Shared>) -> Response {
-    shared.large("text/html; charset=utf-8", || page::page(&shared.report()))
+    let charts = shared.charts().await;
+    let view = shared.faces.views.get();
+    shared.large("text/html; charset=utf-8", || page::page(&shared.report(), &view, &charts))
 }
 
 async fn show_style() -> Response {
@@ -168,7 +202,7 @@ async fn show_ready(State(shared): State<Shared>) -> Response {
 }
 
 async fn show_nothing() -> Response {
-    let known = "nothing here; there is / (the page), /metrics, /-/healthy and /-/ready\n";
+    let known = "nothing here; there is / (the page), /metrics, /-/healthy, /-/ready and /api/v1\n";
     text(StatusCode::NOT_FOUND, known)
 }
 

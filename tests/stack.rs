@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "stack_tests/alerts.rs"]
+mod alerts;
+#[path = "stack_tests/differential.rs"]
+mod differential;
 #[path = "stack_tests/faults.rs"]
 mod faults;
 #[path = "stack_tests/grpc.rs"]
@@ -20,6 +24,8 @@ mod loki;
 mod metrics;
 #[path = "support/prometheus.rs"]
 mod prometheus;
+#[path = "stack_tests/query.rs"]
+mod query;
 #[path = "stack_tests/scrape.rs"]
 mod scrape;
 

@@ -25,9 +25,16 @@ fn text(base: &Base, settings: &Config, plan: &Plan) -> Result<String, std::fmt:
     for (name, signals) in plan.destinations() {
         writeln!(out, "  ships to  {} ({signals})", visible(&name))?;
     }
+    match &plan.alerts {
+        Some(alerts) => writeln!(out, "  alerts    {}", visible(&alerts.summary()))?,
+        None => writeln!(out, "  alerts    off")?,
+    }
     writeln!(out, "  state     {}", base.state.display())?;
-    if let Some(address) = settings.listen.on().and_then(|listen| listen.http.on()) {
-        writeln!(out, "  page      http://{address}/")?;
+    if let Some(listen) = settings.listen.on()
+        && let Some(address) = listen.http.on()
+    {
+        let scheme = if listen.tls.is_some() { "https" } else { "http" };
+        writeln!(out, "  page      {scheme}://{address}/")?;
     }
     let state = base.options.state.as_ref().map(|state| format!(" --state {}", state.display())).unwrap_or_default();
     writeln!(out, "next: plimsoll status{state}")?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::finder::{Finder, Found};
-use super::{Base, find, mounts};
+use super::{Base, alerts, find, mounts};
 use crate::base::clock::SECOND;
 use crate::collect;
 use crate::collect::address::instance;
@@ -46,6 +46,7 @@ pub(super) struct Plan {
     pub(super) destinations: Vec<(String, export::Prepared)>,
     /// What is looked for, and what the first look found.
     pub(super) finder: Option<(Finder, Vec<Found>)>,
+    pub(super) alerts: Option<alerts::Prepared>,
     host_interval: Option<Duration>,
 }
 
@@ -154,7 +155,8 @@ impl Plan {
             destinations.push((name.clone(), prepared));
         }
         let host_interval = config.host.on().map(|host| host.interval.0);
-        Ok(Self { tail, journal, derived, jobs, destinations, finder, host_interval })
+        let alerts = alerts::Prepared::new(config, base)?;
+        Ok(Self { tail, journal, derived, jobs, destinations, alerts, finder, host_interval })
     }
 
     /// Kind and description of each source, for people.
@@ -226,6 +228,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
     note("collect", old.collect != new.collect);
     note("logs", old.logs != new.logs || old.discover != new.discover);
     note("destinations", old.destinations != new.destinations);
+    note("alerts", old.alerts != new.alerts);
     let restart = old.state != new.state
         || old.store != new.store
         || old.spool != new.spool

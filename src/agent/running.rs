@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::Base;
+use super::alerts::{self, Alerts, Prepared};
 use super::finder::{self, Roster};
 use super::plan::{OfLogs, Plan};
 use crate::base::stop::Stop;
@@ -33,6 +34,8 @@ pub(super) struct Running {
     derived: Vec<OfLogs>,
     /// Asks for another look for servers.
     again: Arc<Notify>,
+    /// The rules; `None`: switched off.
+    alerts: Option<Alerts>,
 }
 
 impl Running {
@@ -49,6 +52,7 @@ impl Running {
             sends: Vec::new(),
             derived: std::mem::take(&mut plan.derived),
             again: Arc::new(Notify::new()),
+            alerts: None,
         };
         for old in before.iter().flat_map(|before| &before.derived) {
             for new in running.derived.iter().filter(|new| new.service == old.service) {
@@ -70,6 +74,8 @@ impl Running {
             let started = journald::start(settings, &positions, intake, &base.board, running.sources.clone());
             running.threads.push(started.context("logs.journald")?);
         }
+        let found = plan.finder.iter().flat_map(|(_, found)| found).filter_map(|found| found.job.as_ref());
+        let waits = plan.jobs.iter().chain(found).map(|job| (job.name.clone(), job.timeout)).collect();
         for job in plan.jobs {
             let sink = sink(&job, &base.pipeline, &base.board);
             running.jobs.push(schedule::start(job, sink, base.board.clone(), running.sources.clone()));
@@ -79,12 +85,37 @@ impl Running {
             let (again, stop) = (Arc::clone(&running.again), running.sources.clone());
             running.jobs.push(tokio::spawn(finder::watch(finder, found, roster, again, stop)));
         }
+        let before = before.and_then(|before| before.alerts.as_ref());
+        running.alerts = match plan.alerts {
+            Some(prepared) => Some(Alerts::start(prepared, base, before, waits).context("alerts")?),
+            None => {
+                alerts::off(base, before);
+                None
+            }
+        };
         Ok(running)
+    }
+
+    /// The rules that run.
+    pub(super) fn alerts(&self) -> Option<&Alerts> {
+        self.alerts.as_ref()
     }
 
     /// Looks for servers again, and tries those that let nobody in.
     pub(super) fn look_again(&self) {
         self.again.notify_one();
+    }
+
+    /// Runs other rules; everything else goes on.
+    ///
+    /// # Errors
+    /// A secret of a notifier went away since the check.
+    pub(super) async fn swap_alerts(&mut self, prepared: Prepared, base: &Base, time: Duration) -> anyhow::Result<()> {
+        if let Some(alerts) = &mut self.alerts {
+            alerts.stop(time).await;
+        }
+        self.alerts = Some(Alerts::start(prepared, base, self.alerts.as_ref(), Vec::new())?);
+        Ok(())
     }
 
     /// Cursors come before any source, so that a new destination gets what is read from now on.
@@ -119,6 +150,9 @@ impl Running {
             }
         }
         end(std::mem::take(&mut self.jobs), time).await;
+        if let Some(alerts) = &mut self.alerts {
+            alerts.stop(time).await;
+        }
         self.senders.set();
         end(std::mem::take(&mut self.sends), time).await;
     }
@@ -130,12 +164,12 @@ fn forget(plan: &Plan, base: &Base) {
     for (name, _) in base.board.sources() {
         if !names.contains(&name) {
             base.board.forget_source(&name);
-            base.pipeline.latest().forget(&name);
+            base.pipeline.forget(&name);
         }
     }
 }
 
-async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
+pub(super) async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
     for task in tasks {
         let abort = task.abort_handle();
         if tokio::time::timeout(time, task).await.is_err() {

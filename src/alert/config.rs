@@ -38,7 +38,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What is wrong beyond the shape. Rules and notifications are read strictly already, though nothing runs them yet.
+    /// What is wrong beyond the shape; rule files are checked where they are read.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut out = notify::faults(&self.notify);
         out = out.into_iter().map(|fault| fault.below("notify")).collect();
@@ -46,11 +46,5 @@ impl Config {
         out.extend(heartbeat.map(|fault| fault.below("heartbeat")));
         out.extend(check::between("interval", self.interval, Duration::from_secs(1), Duration::from_secs(3600)));
         out
-    }
-
-    /// Keys that are named and that nothing serves yet.
-    pub(crate) fn unserved(&self) -> impl Iterator<Item = &'static str> {
-        let rules = (self.rules != Self::default().rules).then_some("rules");
-        rules.into_iter().chain((!self.notify.is_empty()).then_some("notify"))
     }
 }

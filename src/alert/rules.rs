@@ -6,6 +6,18 @@ use std::time::Duration;
 use super::template::Template;
 use crate::query::Query;
 
+mod checks;
+pub mod duration;
+mod glob;
+mod load;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+pub use checks::parse;
+pub use glob::expand;
+pub use load::{FLEET, Loaded, SHIPPED, load, read};
+
 /// A group of rules that are evaluated one after the other.
 #[derive(Debug, Clone)]
 pub struct Group {
@@ -32,7 +44,7 @@ pub struct Rule {
     pub name: String,
     /// The expression.
     pub expr: Query,
-    /// Labels that are added.
+    /// Labels that are added, in the order of their names.
     pub labels: Vec<(String, Template)>,
     /// The line of the file that it starts in.
     pub line: usize,
@@ -49,7 +61,27 @@ pub enum Kind {
         hold: Duration,
         /// `keep_firing_for`.
         keep: Duration,
-        /// Texts for people.
+        /// Texts for people, in the order of their names.
         annotations: Vec<(String, Template)>,
     },
+}
+
+/// What a rule file has that is no reason to refuse it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The file.
+    pub file: PathBuf,
+    /// The line from 1; 0 where the file as a whole is meant.
+    pub line: usize,
+    /// In words.
+    pub what: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            0 => write!(out, "{}: {}", self.file.display(), self.what),
+            line => write!(out, "{}:{line}: {}", self.file.display(), self.what),
+        }
+    }
 }

@@ -9,12 +9,21 @@ pub struct Fault {
     pub what: String,
     /// What would be right.
     pub mend: String,
+    /// Line and column, from 1, inside the text that the setting is; `None`: all of it is meant.
+    pub inside: Option<(usize, usize)>,
 }
 
 impl Fault {
     /// A fault of the setting `key`.
     pub fn new(key: impl Into<String>, what: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { key: key.into(), what: what.into(), mend: mend.into() }
+        Self { key: key.into(), what: what.into(), mend: mend.into(), inside: None }
+    }
+
+    /// The same fault at a line and column, from 1, inside the setting's text.
+    #[must_use]
+    pub fn inside(mut self, line: usize, column: usize) -> Self {
+        self.inside = Some((line, column));
+        self
     }
 
     /// The same fault, seen from above `prefix`.

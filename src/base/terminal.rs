@@ -32,9 +32,18 @@ impl Paint {
 
     /// Colours on a terminal, unless `NO_COLOR` is set to anything (https://no-color.org) or the terminal is dumb.
     pub fn for_stdout() -> Self {
+        Self::on_terminal(io::stdout().is_terminal())
+    }
+
+    /// The same for standard error.
+    pub fn for_stderr() -> Self {
+        Self::on_terminal(io::stderr().is_terminal())
+    }
+
+    fn on_terminal(terminal: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { on: io::stdout().is_terminal() && !set("NO_COLOR") && !dumb }
+        Self { on: terminal && !set("NO_COLOR") && !dumb }
     }
 
     /// `text` in the colour of `style`.

@@ -53,7 +53,7 @@ pub fn parse<T: DeserializeOwned + Default>(
     let parsed = serde_saphyr::from_str_with_options::<Option<T>>(text, limits())
         .map(Option::unwrap_or_default)
         .map_err(|error| Errors { file: file.into(), problems: vec![translate(&error, text, &outline)], more: 0 })?;
-    let mut faults: Vec<_> = faults(&parsed).into_iter().map(|fault| (outline.place(&fault.key), fault)).collect();
+    let mut faults: Vec<_> = faults(&parsed).into_iter().map(|fault| (outline.place_of(&fault, text), fault)).collect();
     if faults.is_empty() {
         return Ok(parsed);
     }
@@ -64,6 +64,11 @@ pub fn parse<T: DeserializeOwned + Default>(
         problems: shown.map(|(place, fault)| Problem::new(text, &outline, *place, &fault.what, &fault.mend)).collect(),
         more: faults.len().saturating_sub(MAX_SHOWN),
     })
+}
+
+/// The key of each value and the line that it begins in, such as `groups[0].rules[1]`; as far as `text` is YAML.
+pub fn lines(text: &str) -> Vec<(String, usize)> {
+    Outline::new(text).lines()
 }
 
 /// Far above what a person writes, far below what hurts.

@@ -48,15 +48,11 @@ fn tell(mut out: impl Write, text: &str) -> io::Result<()> {
 
 fn fine(file: &Path, config: &Config) -> String {
     let state = if file.exists() { "fine" } else { "not there, so the defaults hold: fine" };
-    let mut lines = vec![
+    let lines = [
         format!("{}: {state}", file.display()),
         format!("  sources       {}", sources(config)),
         format!("  destinations  {}", destinations(config)),
     ];
-    let unserved = config.unserved();
-    if !unserved.is_empty() {
-        lines.push(format!("  not in this version, so without effect: {}", unserved.join(", ")));
-    }
     lines.iter().flat_map(|line| line.chars().map(visible).chain(['\n'])).collect()
 }
 

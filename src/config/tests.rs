@@ -66,7 +66,7 @@ fn unknown_keys_are_told_on_every_level() {
         ("alerts: { notify: { a: { slak: {} } } }\n", 1, 26, &["did you mean `slack`"]),
         ("store: { metrics: { retain: 1d } }\n", 1, 21, &["allowed here: retention, size"]),
         ("spool: { sync: 1s }\n", 1, 10, &["did you mean `fsync`"]),
-        ("listen: { grpc: off }\n", 1, 11, &["allowed here: http, otlp_grpc, otlp_http"]),
+        ("listen: { grpc: off }\n", 1, 11, &["allowed here: http, names, otlp_grpc, otlp_http, tls, token"]),
         ("self: { otlp_http: {} }\n", 1, 9, &["allowed here: otlp_grpc"]),
     ]);
 }

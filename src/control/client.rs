@@ -8,8 +8,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::generated::control_client::ControlClient;
 use super::generated::reload_response::Outcome;
-use super::generated::{ReloadRequest, StatusRequest};
-use super::{MAX_REQUEST, MAX_RESPONSE, RELOAD_TIME};
+use super::generated::{AlertsRequest, QueryRangeRequest, QueryRequest, QueryResponse, ReloadRequest, StatusRequest};
+use super::{Alerts, MAX_REQUEST, MAX_RESPONSE, RELOAD_TIME};
+use crate::query::{Answer, QueryError};
 use crate::status::report::Report;
 
 /// Why an agent could not be asked, and what to do.
@@ -74,6 +75,35 @@ impl Client {
             Some(Outcome::Refused(text)) => Ok(Err(text)),
             None => Err(ClientError::NoAnswer { socket: self.socket.clone(), problem: "an empty answer".into() }),
         }
+    }
+
+    /// Rules and alerts, and what fired since `history_since` (Unix milliseconds; 0: nothing of that).
+    pub async fn alerts(&mut self, history_since: i64) -> Result<Alerts, ClientError> {
+        let answer = self.control.alerts(AlertsRequest { history_since }).await;
+        Ok(answer.map_err(|status| no_answer(&self.socket, &status))?.into_inner().into())
+    }
+
+    /// The answer of an expression at `at` (Unix milliseconds), or (the inner error) why there is none.
+    pub async fn query(&mut self, query: &str, at: i64) -> Result<Result<Answer, QueryError>, ClientError> {
+        let request = QueryRequest { query: query.to_owned(), at };
+        let answer = self.control.query(request).await.map_err(|status| no_answer(&self.socket, &status))?;
+        self.answer(answer.into_inner())
+    }
+
+    /// Its answers from `from` to `to` every `step` milliseconds, or (the inner error) why there are none.
+    pub async fn query_range(
+        &mut self,
+        query: &str,
+        (from, to, step): (i64, i64, i64),
+    ) -> Result<Result<Answer, QueryError>, ClientError> {
+        let request = QueryRangeRequest { query: query.to_owned(), from, to, step };
+        let answer = self.control.query_range(request).await.map_err(|status| no_answer(&self.socket, &status))?;
+        self.answer(answer.into_inner())
+    }
+
+    fn answer(&self, answer: QueryResponse) -> Result<Result<Answer, QueryError>, ClientError> {
+        let problem = || ClientError::NoAnswer { socket: self.socket.clone(), problem: "an empty answer".into() };
+        super::answer::read(answer).ok_or_else(problem)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The report as messages of the control service and back, field by field.
 
 use super::generated::{self as wire, StatusResponse};
-use crate::status::report::{DestinationReport, Health, LossReport, NoteReport, Report, SourceReport, SpoolReport};
+use crate::status::report::{
+    AlertsReport, DestinationReport, Health, LossReport, NoteReport, NotifierReport, Report, SourceReport, SpoolReport,
+};
 
 impl From<Report> for StatusResponse {
     fn from(report: Report) -> Self {
@@ -21,8 +23,10 @@ impl From<Report> for StatusResponse {
             sources: report.sources.into_iter().map(Into::into).collect(),
             spools: report.spools.into_iter().map(Into::into).collect(),
             destinations: report.destinations.into_iter().map(Into::into).collect(),
+            notifiers: report.notifiers.into_iter().map(Into::into).collect(),
             losses: report.losses.into_iter().map(Into::into).collect(),
             notes: report.notes.into_iter().map(Into::into).collect(),
+            rules: Some(report.alerts.into()),
         }
     }
 }
@@ -45,8 +49,10 @@ impl From<StatusResponse> for Report {
             sources: wire.sources.into_iter().map(Into::into).collect(),
             spools: wire.spools.into_iter().map(Into::into).collect(),
             destinations: wire.destinations.into_iter().map(Into::into).collect(),
+            notifiers: wire.notifiers.into_iter().map(Into::into).collect(),
             losses: wire.losses.into_iter().map(Into::into).collect(),
             notes: wire.notes.into_iter().map(Into::into).collect(),
+            alerts: wire.rules.map(Into::into).unwrap_or_default(),
         }
     }
 }
@@ -206,6 +212,82 @@ impl From<wire::Destination> for DestinationReport {
             failing_since: wire.failing_since,
             next_try: wire.next_try,
             answer: wire.answer,
+        }
+    }
+}
+
+impl From<NotifierReport> for wire::Notifier {
+    fn from(report: NotifierReport) -> Self {
+        Self {
+            name: report.name,
+            messages: report.messages,
+            alerts: report.alerts,
+            retries: report.retries,
+            refused: report.refused,
+            waiting: report.waiting,
+            waiting_bytes: report.waiting_bytes,
+            oldest: report.oldest,
+            last_success: report.last_success,
+            last_error: report.last_error,
+            failing_since: report.failing_since,
+            next_try: report.next_try,
+            answer: report.answer,
+        }
+    }
+}
+
+impl From<AlertsReport> for wire::Rules {
+    fn from(report: AlertsReport) -> Self {
+        Self {
+            off: report.off,
+            pages: report.pages,
+            tickets: report.tickets,
+            others: report.others,
+            pending: report.pending,
+            quiet: report.quiet,
+            cannot_fire: report.cannot_fire,
+            not_here: report.not_here,
+            fleet: report.fleet,
+            failing: report.failing,
+            missed: report.missed,
+        }
+    }
+}
+
+impl From<wire::Notifier> for NotifierReport {
+    fn from(wire: wire::Notifier) -> Self {
+        Self {
+            name: wire.name,
+            messages: wire.messages,
+            alerts: wire.alerts,
+            retries: wire.retries,
+            refused: wire.refused,
+            waiting: wire.waiting,
+            waiting_bytes: wire.waiting_bytes,
+            oldest: wire.oldest,
+            last_success: wire.last_success,
+            last_error: wire.last_error,
+            failing_since: wire.failing_since,
+            next_try: wire.next_try,
+            answer: wire.answer,
+        }
+    }
+}
+
+impl From<wire::Rules> for AlertsReport {
+    fn from(wire: wire::Rules) -> Self {
+        Self {
+            off: wire.off,
+            pages: wire.pages,
+            tickets: wire.tickets,
+            others: wire.others,
+            pending: wire.pending,
+            quiet: wire.quiet,
+            cannot_fire: wire.cannot_fire,
+            not_here: wire.not_here,
+            fleet: wire.fleet,
+            failing: wire.failing,
+            missed: wire.missed,
         }
     }
 }

@@ -41,6 +41,10 @@ pub struct StatusResponse {
     pub losses: ::prost::alloc::vec::Vec<Loss>,
     #[prost(message, repeated, tag = "17")]
     pub notes: ::prost::alloc::vec::Vec<Note>,
+    #[prost(message, repeated, tag = "18")]
+    pub notifiers: ::prost::alloc::vec::Vec<Notifier>,
+    #[prost(message, optional, tag = "19")]
+    pub rules: ::core::option::Option<Rules>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Source {
@@ -140,6 +144,73 @@ pub struct Destination {
     #[prost(string, tag = "16")]
     pub answer: ::prost::alloc::string::String,
 }
+/// One who is told of alerts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Notifier {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub messages: u64,
+    #[prost(uint64, tag = "3")]
+    pub alerts: u64,
+    #[prost(uint64, tag = "4")]
+    pub retries: u64,
+    #[prost(uint64, tag = "5")]
+    pub refused: u64,
+    #[prost(uint64, tag = "6")]
+    pub waiting: u64,
+    #[prost(uint64, tag = "7")]
+    pub waiting_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub oldest: u64,
+    #[prost(uint64, tag = "9")]
+    pub last_success: u64,
+    #[prost(uint64, tag = "10")]
+    pub last_error: u64,
+    #[prost(uint64, tag = "11")]
+    pub failing_since: u64,
+    #[prost(uint64, tag = "12")]
+    pub next_try: u64,
+    #[prost(string, tag = "13")]
+    pub answer: ::prost::alloc::string::String,
+}
+/// How the alert rules of the box stand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rules {
+    /// Whether `alerts: off` stops the rules of this box.
+    #[prost(bool, tag = "1")]
+    pub off: bool,
+    /// Alerts of `severity: page` that fire.
+    #[prost(uint64, tag = "2")]
+    pub pages: u64,
+    /// Alerts of `severity: ticket` that fire.
+    #[prost(uint64, tag = "3")]
+    pub tickets: u64,
+    /// Other alerts that fire.
+    #[prost(uint64, tag = "4")]
+    pub others: u64,
+    /// Alerts that wait for their time.
+    #[prost(uint64, tag = "5")]
+    pub pending: u64,
+    /// Rules without an alert.
+    #[prost(uint64, tag = "6")]
+    pub quiet: u64,
+    /// Rules whose source is here and fails.
+    #[prost(uint64, tag = "7")]
+    pub cannot_fire: u64,
+    /// Rules whose source is not on this box.
+    #[prost(uint64, tag = "8")]
+    pub not_here: u64,
+    /// Rules for the stack's ruler.
+    #[prost(uint64, tag = "9")]
+    pub fleet: u64,
+    /// Rules whose latest round failed.
+    #[prost(uint64, tag = "10")]
+    pub failing: u64,
+    /// Rounds of groups that were left out since the start.
+    #[prost(uint64, tag = "11")]
+    pub missed: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Loss {
     #[prost(string, tag = "1")]
@@ -176,6 +247,216 @@ pub mod reload_response {
         #[prost(string, tag = "2")]
         Refused(::prost::alloc::string::String),
     }
+}
+/// Times of queries are Unix milliseconds, as Prometheus counts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryRequest {
+    #[prost(string, tag = "1")]
+    pub query: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub at: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryRangeRequest {
+    #[prost(string, tag = "1")]
+    pub query: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub from: i64,
+    #[prost(int64, tag = "3")]
+    pub to: i64,
+    /// Milliseconds.
+    #[prost(int64, tag = "4")]
+    pub step: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryResponse {
+    #[prost(oneof = "query_response::Outcome", tags = "1, 2")]
+    pub outcome: ::core::option::Option<query_response::Outcome>,
+}
+/// Nested message and enum types in `QueryResponse`.
+pub mod query_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Outcome {
+        #[prost(message, tag = "1")]
+        Answer(super::QueryAnswer),
+        #[prost(message, tag = "2")]
+        Fault(super::QueryFault),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryAnswer {
+    #[prost(string, repeated, tag = "5")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "6")]
+    pub infos: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(oneof = "query_answer::Value", tags = "1, 2, 3, 4")]
+    pub value: ::core::option::Option<query_answer::Value>,
+}
+/// Nested message and enum types in `QueryAnswer`.
+pub mod query_answer {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Value {
+        #[prost(message, tag = "1")]
+        Scalar(super::Scalar),
+        #[prost(string, tag = "2")]
+        Text(::prost::alloc::string::String),
+        /// One sample in each row.
+        #[prost(message, tag = "3")]
+        Vector(super::Rows),
+        #[prost(message, tag = "4")]
+        Matrix(super::Rows),
+    }
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Scalar {
+    #[prost(int64, tag = "1")]
+    pub time: i64,
+    #[prost(double, tag = "2")]
+    pub value: f64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Rows {
+    #[prost(message, repeated, tag = "1")]
+    pub rows: ::prost::alloc::vec::Vec<Row>,
+}
+/// A series: as many times as values.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Row {
+    #[prost(message, repeated, tag = "1")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    #[prost(int64, repeated, tag = "2")]
+    pub times: ::prost::alloc::vec::Vec<i64>,
+    #[prost(double, repeated, tag = "3")]
+    pub values: ::prost::alloc::vec::Vec<f64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Label {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryFault {
+    #[prost(enumeration = "FaultKind", tag = "1")]
+    pub kind: i32,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// Of a parse error, from 1.
+    #[prost(uint64, tag = "3")]
+    pub line: u64,
+    #[prost(uint64, tag = "4")]
+    pub column: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AlertsRequest {
+    /// Also what fired since then; 0: nothing of that. Unix milliseconds, as all times of alerts; 0 for never.
+    #[prost(int64, tag = "1")]
+    pub history_since: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AlertsResponse {
+    #[prost(int64, tag = "1")]
+    pub now: i64,
+    /// The rules of this box are switched off.
+    #[prost(bool, tag = "2")]
+    pub off: bool,
+    #[prost(message, repeated, tag = "3")]
+    pub groups: ::prost::alloc::vec::Vec<RuleGroup>,
+    /// Newest first.
+    #[prost(message, repeated, tag = "4")]
+    pub history: ::prost::alloc::vec::Vec<Activation>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RuleGroup {
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(double, tag = "3")]
+    pub interval_seconds: f64,
+    #[prost(uint64, tag = "4")]
+    pub limit: u64,
+    #[prost(int64, tag = "5")]
+    pub evaluated: i64,
+    #[prost(double, tag = "6")]
+    pub took_seconds: f64,
+    #[prost(uint64, tag = "7")]
+    pub missed: u64,
+    #[prost(message, repeated, tag = "8")]
+    pub rules: ::prost::alloc::vec::Vec<Rule>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Rule {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub query: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Why the latest round failed.
+    #[prost(string, tag = "4")]
+    pub error: ::prost::alloc::string::String,
+    #[prost(int64, tag = "5")]
+    pub evaluated: i64,
+    #[prost(double, tag = "6")]
+    pub took_seconds: f64,
+    #[prost(enumeration = "Presence", tag = "7")]
+    pub presence: i32,
+    /// What is wrong with the source, or which one is not here.
+    #[prost(string, tag = "8")]
+    pub why: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub mend: ::prost::alloc::string::String,
+    /// Of a rule that makes alerts.
+    #[prost(message, optional, tag = "10")]
+    pub alert: ::core::option::Option<AlertRule>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AlertRule {
+    #[prost(double, tag = "1")]
+    pub for_seconds: f64,
+    #[prost(double, tag = "2")]
+    pub keep_seconds: f64,
+    #[prost(message, repeated, tag = "3")]
+    pub annotations: ::prost::alloc::vec::Vec<Label>,
+    #[prost(message, repeated, tag = "4")]
+    pub active: ::prost::alloc::vec::Vec<Alert>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Alert {
+    #[prost(message, repeated, tag = "1")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    pub annotations: ::prost::alloc::vec::Vec<Label>,
+    #[prost(bool, tag = "3")]
+    pub firing: bool,
+    #[prost(int64, tag = "4")]
+    pub active: i64,
+    /// Since when it fires only because of `keep_firing_for`.
+    #[prost(int64, tag = "5")]
+    pub kept_since: i64,
+    #[prost(double, tag = "6")]
+    pub value: f64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Activation {
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    #[prost(int64, tag = "3")]
+    pub start: i64,
+    /// 0: it fires.
+    #[prost(int64, tag = "4")]
+    pub end: i64,
+    #[prost(double, tag = "5")]
+    pub value: f64,
+    /// Who was told.
+    #[prost(string, repeated, tag = "6")]
+    pub told: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "7")]
+    pub silenced: ::prost::alloc::string::String,
 }
 /// How an agent is; the later, the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -221,6 +502,80 @@ impl Health {
             "HEALTH_NOT_DELIVERING" => Some(Self::NotDelivering),
             "HEALTH_SPOOL_FULL" => Some(Self::SpoolFull),
             "HEALTH_SPOOL_BROKEN" => Some(Self::SpoolBroken),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FaultKind {
+    Unspecified = 0,
+    Parse = 1,
+    Execution = 2,
+    Limit = 3,
+    /// The text is the seconds.
+    Timeout = 4,
+    Store = 5,
+}
+impl FaultKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FAULT_KIND_UNSPECIFIED",
+            Self::Parse => "FAULT_KIND_PARSE",
+            Self::Execution => "FAULT_KIND_EXECUTION",
+            Self::Limit => "FAULT_KIND_LIMIT",
+            Self::Timeout => "FAULT_KIND_TIMEOUT",
+            Self::Store => "FAULT_KIND_STORE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FAULT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "FAULT_KIND_PARSE" => Some(Self::Parse),
+            "FAULT_KIND_EXECUTION" => Some(Self::Execution),
+            "FAULT_KIND_LIMIT" => Some(Self::Limit),
+            "FAULT_KIND_TIMEOUT" => Some(Self::Timeout),
+            "FAULT_KIND_STORE" => Some(Self::Store),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Presence {
+    Unspecified = 0,
+    Here = 1,
+    CannotFire = 2,
+    NotHere = 3,
+    Fleet = 4,
+}
+impl Presence {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PRESENCE_UNSPECIFIED",
+            Self::Here => "PRESENCE_HERE",
+            Self::CannotFire => "PRESENCE_CANNOT_FIRE",
+            Self::NotHere => "PRESENCE_NOT_HERE",
+            Self::Fleet => "PRESENCE_FLEET",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PRESENCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PRESENCE_HERE" => Some(Self::Here),
+            "PRESENCE_CANNOT_FIRE" => Some(Self::CannotFire),
+            "PRESENCE_NOT_HERE" => Some(Self::NotHere),
+            "PRESENCE_FLEET" => Some(Self::Fleet),
             _ => None,
         }
     }
@@ -349,6 +704,71 @@ pub mod control_client {
                 .insert(GrpcMethod::new("plimsoll.v1.Control", "Reload"));
             self.inner.unary(req, path, codec).await
         }
+        /// The answer of a PromQL expression at one time.
+        pub async fn query(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueryResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/plimsoll.v1.Control/Query",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("plimsoll.v1.Control", "Query"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Its answers over a time, step by step.
+        pub async fn query_range(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryRangeRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueryResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/plimsoll.v1.Control/QueryRange",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("plimsoll.v1.Control", "QueryRange"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Rules and alerts as they stand, and what fired before.
+        pub async fn alerts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AlertsRequest>,
+        ) -> std::result::Result<tonic::Response<super::AlertsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/plimsoll.v1.Control/Alerts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("plimsoll.v1.Control", "Alerts"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -374,6 +794,21 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ReloadRequest>,
         ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status>;
+        /// The answer of a PromQL expression at one time.
+        async fn query(
+            &self,
+            request: tonic::Request<super::QueryRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueryResponse>, tonic::Status>;
+        /// Its answers over a time, step by step.
+        async fn query_range(
+            &self,
+            request: tonic::Request<super::QueryRangeRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueryResponse>, tonic::Status>;
+        /// Rules and alerts as they stand, and what fired before.
+        async fn alerts(
+            &self,
+            request: tonic::Request<super::AlertsRequest>,
+        ) -> std::result::Result<tonic::Response<super::AlertsResponse>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ControlServer<T> {
@@ -522,6 +957,137 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReloadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/plimsoll.v1.Control/Query" => {
+                    #[allow(non_camel_case_types)]
+                    struct QuerySvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::QueryRequest>
+                    for QuerySvc<T> {
+                        type Response = super::QueryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::query(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QuerySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/plimsoll.v1.Control/QueryRange" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryRangeSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::QueryRangeRequest>
+                    for QueryRangeSvc<T> {
+                        type Response = super::QueryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryRangeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::query_range(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryRangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/plimsoll.v1.Control/Alerts" => {
+                    #[allow(non_camel_case_types)]
+                    struct AlertsSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::AlertsRequest>
+                    for AlertsSvc<T> {
+                        type Response = super::AlertsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AlertsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::alerts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AlertsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::alert::view::{GroupView, View};
 use crate::signal::frame::Signal;
 use crate::status::Board;
 use crate::status::report::{Health, Identity, Report, Usage};
@@ -14,6 +15,8 @@ fn identity() -> Identity {
 struct Agent {
     path: PathBuf,
     board: Board,
+    store: Store,
+    views: Views,
     commands: mpsc::Receiver<Command>,
     stop: Stop,
     task: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
@@ -22,11 +25,14 @@ struct Agent {
 fn start(folder: &Path) -> Agent {
     let path = folder.join("control.sock");
     let board = Board::new();
+    let store = Store::memory();
+    let views = Views::default();
     let reporter = Arc::new(Reporter::new(identity(), board.clone()));
+    let shown = Shown { reporter, store: store.clone(), views: views.clone() };
     let (sender, commands) = mpsc::channel(1);
     let stop = Stop::new();
-    let task = tokio::spawn(serve(Socket::bind(&path).unwrap(), reporter, sender, stop.clone()));
-    Agent { path, board, commands, stop, task }
+    let task = tokio::spawn(serve(Socket::bind(&path).unwrap(), shown, sender, stop.clone()));
+    Agent { path, board, store, views, commands, stop, task }
 }
 
 #[tokio::test]
@@ -74,6 +80,56 @@ async fn a_reload_is_the_agents_answer() {
     answers.await.unwrap();
     let stopping = client.reload().await.unwrap_err().to_string();
     assert!(stopping.contains("stopping"), "{stopping}");
+}
+
+#[tokio::test]
+async fn queries_are_answered_and_mistakes_in_them_told_with_their_place() {
+    use crate::query::{QueryError, Value};
+    let dir = tempfile::tempdir().unwrap();
+    let agent = start(dir.path());
+    let labels = crate::store::Labels::new([("__name__", "up"), ("job", "host")]);
+    for t in [0, 60_000] {
+        assert!(agent.store.append(&labels, crate::store::Sample { t, v: 1.0 + t as f64 }));
+    }
+    let mut client = Client::connect(&agent.path).await.unwrap();
+    let answer = client.query("up + 1", 1000).await.unwrap().unwrap();
+    let Value::Vector(elements) = answer.value else { panic!("{answer:?}") };
+    assert_eq!((elements[0].labels.get("job"), elements[0].sample.v), ("host", 2.0));
+    let answer = client.query_range("up", (0, 60_000, 30_000)).await.unwrap().unwrap();
+    let Value::Matrix(rows) = answer.value else { panic!("{answer:?}") };
+    assert_eq!(rows[0].samples.iter().map(|sample| sample.v).collect::<Vec<_>>(), [1.0, 1.0, 60_001.0]);
+    let error = client.query("up +", 0).await.unwrap().unwrap_err();
+    assert!(matches!(error, QueryError::Parse { line: 1, .. }), "{error:?}");
+    let error = client.query_range("up", (0, i64::MAX, 1)).await.unwrap().unwrap_err();
+    assert!(matches!(error, QueryError::Limit(_) | QueryError::Execution(_)), "{error:?}");
+    assert!(client.query_range("up", (0, 1, 0)).await.is_err());
+}
+
+#[tokio::test]
+async fn alerts_come_with_what_fired_before_when_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = start(dir.path());
+    let group = GroupView { name: "disks".into(), ..GroupView::default() };
+    agent.views.set(View { off: false, groups: vec![group] });
+    let fired = |start| Activation {
+        rule: "Full".into(),
+        labels: crate::store::Labels::default(),
+        start,
+        end: None,
+        value: 1.0,
+        told: Vec::new(),
+        silenced: String::new(),
+    };
+    agent.views.set_history(Arc::new(move |since| match since {
+        13 => Err("the ledger /x cannot be read".into()),
+        since => Ok([5, 30].into_iter().filter(|start| *start >= since).map(fired).collect()),
+    }));
+    let mut client = Client::connect(&agent.path).await.unwrap();
+    let alerts = client.alerts(0).await.unwrap();
+    assert_eq!((alerts.view.groups[0].name.as_str(), alerts.history.len()), ("disks", 0));
+    assert_eq!(client.alerts(10).await.unwrap().history, [fired(30)]);
+    let error = client.alerts(13).await.unwrap_err().to_string();
+    assert!(error.contains("the ledger /x cannot be read"), "{error}");
 }
 
 #[tokio::test]

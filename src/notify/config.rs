@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::base::certs::Tls;
 use crate::base::check::{self, Path};
-use crate::base::fault::{Fault, join, step};
+use crate::base::fault::{Fault, step};
 use crate::base::header::{self, HeaderValue};
 use crate::base::secret::Secret;
 use crate::base::units::Dur;
@@ -315,7 +315,7 @@ fn secret_address(key: &str, secret: &Secret) -> Option<Fault> {
 fn secret_in_the_clear(key: &str, url: &str, secret: bool) -> Option<Fault> {
     let uri: http::Uri = url.parse().ok()?;
     let wrong = secret && uri.scheme_str() == Some("http") && !uri.host().is_some_and(is_here);
-    wrong.then(|| Fault::new(join(key, ""), "a secret would go over the network without TLS", "make it https://"))
+    wrong.then(|| Fault::new(key, "a secret would go over the network without TLS", "make it https://"))
 }
 
 fn is_here(host: &str) -> bool {

@@ -103,24 +103,6 @@ impl Line {
         Ok(Self { channels: channels.into(), heart, lookers: lookers.into(), shared })
     }
 
-    /// A line to notifiers of one's own, for tests: each by name, what severities it takes (none named: all), and
-    /// whether it wants every repeat.
-    pub fn with(
-        notifiers: Vec<(String, Arc<dyn Notifier>, Vec<String>, bool)>,
-        board: &Board,
-        ledger: Option<Arc<Ledger>>,
-        pace: Pace,
-    ) -> Self {
-        let once = Mode::Once { repeat: millis(pace.repeat) };
-        let shared = Arc::new(Shared { board: board.clone(), ledger, pace, changed: watch::Sender::new(0), seed: 1 });
-        let channel = |(name, notifier, severities, every): (String, _, _, bool)| {
-            let mode = if every { Mode::Every } else { once };
-            Arc::new(Channel::new(&name, notifier, severities, mode, &shared))
-        };
-        let channels = notifiers.into_iter().map(channel).collect();
-        Self { channels, heart: None, lookers: Arc::from([]), shared }
-    }
-
     /// Takes what the rules have to say after one evaluation of a group: those that fire for the first time, all that
     /// fire again after each resend delay, those that ended for a quarter of an hour. Also to be called with nothing
     /// to say: it is what keeps the heartbeat going. Never waits. Nothing leaves before [`Self::release`].
@@ -188,12 +170,12 @@ impl Line {
     /// next start. Call [`Self::snapshot`] afterwards.
     pub async fn run(&self, stop: Stop) {
         let mut tasks = JoinSet::new();
-        for channel in self.channels.iter().cloned() {
-            let (shared, stop) = (Arc::clone(&self.shared), stop.clone());
+        for channel in self.channels.iter() {
+            let (channel, shared, stop) = (Arc::clone(channel), Arc::clone(&self.shared), stop.clone());
             tasks.spawn(async move { channel.run(&shared, &stop).await });
         }
-        for looker in self.lookers.iter().cloned() {
-            let (every, stop) = (self.shared.pace.look, stop.clone());
+        for looker in self.lookers.iter() {
+            let (looker, every, stop) = (looker.clone(), self.shared.pace.look, stop.clone());
             tasks.spawn(async move { looker.run(every, &stop).await });
         }
         if let Some(heart) = self.heart.clone() {

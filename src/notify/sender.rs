@@ -120,6 +120,9 @@ impl Channel {
                     self.entry.refused.add(1);
                     let hint = format!("{}: {why}", name_of(&alerts));
                     self.board.lost(&self.part(), "refused", 1, hint);
+                    // It answers, and is told of the others: the loss says what there is to say.
+                    self.entry.failing_since.set(0);
+                    self.entry.next_try.set(0);
                 }
                 None
             }

@@ -1,6 +1,8 @@
+//! Queries over a small store: answers, refusals, limits, hostile texts. `tests/promql.rs` tests the language.
+
 use super::*;
 
-pub(super) fn limits() -> Limits {
+fn limits() -> Limits {
     Limits {
         samples: 1_000_000,
         steps: 11_000,
@@ -10,8 +12,11 @@ pub(super) fn limits() -> Limits {
     }
 }
 
+/// Labels and values.
+type Given<'a> = (&'a [(&'a str, &'a str)], &'a [f64]);
+
 /// Series with a sample each minute from 0 on.
-pub(super) fn store(series: &[(&[(&str, &str)], &[f64])]) -> Store {
+fn store(series: &[Given]) -> Store {
     let store = Store::memory();
     for (labels, values) in series {
         let labels = Labels::new(labels.iter().copied());
@@ -164,4 +169,103 @@ fn a_query_beyond_its_limits_ends_with_the_limit() {
     assert_eq!(asked("requests", (0, 600_000, 1_000), few), many);
     let query = Query::parse("requests[1h:1ms]").unwrap();
     assert_eq!(instant(&store, &query, 0, few).unwrap_err().to_string(), many);
+}
+
+#[test]
+fn elements_that_match_ambiguously_are_named() {
+    let store = shop();
+    let cases = [
+        (
+            "limit / on (dc) requests",
+            "found duplicate series for the match group {dc=\"a\"} on the right hand-side of the operation: \
+             [{__name__=\"requests\", dc=\"a\", host=\"1\"}, {__name__=\"requests\", dc=\"a\", host=\"2\"}];many-to-many \
+             matching not allowed: matching labels must be unique on one side",
+        ),
+        (
+            "requests / on (dc) limit",
+            "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+        ),
+        (
+            "requests{dc=\"a\"} * on () group_left (host) vector(1)",
+            "multiple matches for labels: grouping labels must ensure unique matches",
+        ),
+        ("abs({dc=~\"a|b\"} or on (__name__) label_replace(limit, \"__name__\", \"other\", \"\", \"\"))", SAME),
+        ("topk(NaN, requests)", "Parameter value is NaN"),
+        ("topk(1e30, requests)", "Scalar value 1e+30 overflows int64"),
+    ];
+    for (query, want) in cases {
+        let got = ask(&store, query, 0).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(got, want, "{query}");
+    }
+}
+
+const SAME: &str = "vector cannot contain metrics with the same labelset";
+
+#[test]
+fn a_query_that_takes_too_long_is_ended() {
+    let slow = Limits { time: Duration::ZERO, samples: 10_000_000, ..limits() };
+    let store = shop();
+    let query = Query::parse("sum_over_time(max_over_time(requests[1h:10s])[1d:1m])").unwrap();
+    let got = instant(&store, &query, 0, slow);
+    assert_eq!(got, Err(QueryError::Timeout(Duration::ZERO)));
+}
+
+#[test]
+fn a_range_answers_as_instants_do_at_each_step() {
+    let store = shop();
+    let queries = [
+        "requests offset 1m",
+        "rate(requests[2m])",
+        "sum by (dc) (requests) / on (dc) limit",
+        "topk(1, requests)",
+        "max_over_time(sum(requests)[3m:1m])",
+        "requests > 3 or limit",
+        "absent(requests offset 3m)",
+        "requests @ 60",
+        "quantile(0.5, requests) * scalar(limit{dc=\"b\"}) + time()",
+    ];
+    for text in queries {
+        let query = Query::parse(text).unwrap();
+        let Value::Matrix(rows) = range(&store, &query, (0, 480_000, 60_000), limits()).unwrap().value else {
+            panic!("{text} is no matrix")
+        };
+        for t in (0..=480_000).step_by(60_000) {
+            let at =
+                |row: &Row| row.samples.iter().find(|sample| sample.t == t).map(|sample| (row.labels.clone(), *sample));
+            let got: Vec<_> = rows.iter().filter_map(at).collect();
+            let Value::Vector(want) = instant(&store, &query, t, limits()).unwrap().value else {
+                panic!("{text} is no vector")
+            };
+            let mut want: Vec<_> = want.into_iter().map(|element| (element.labels, element.sample)).collect();
+            want.sort_by(|a, b| a.0.cmp(&b.0));
+            assert_eq!(got, want, "{text} at {t}");
+        }
+    }
+}
+
+#[test]
+fn extreme_times_and_growing_labels_end_without_a_crash() {
+    let store = shop();
+    let texts = [
+        "requests",
+        "rate(requests[100y])",
+        "max_over_time(requests[100y:1y] offset -200y)",
+        "requests @ -9e15",
+        "time()",
+    ];
+    for text in texts {
+        let query = Query::parse(text).unwrap();
+        for at in [i64::MIN, i64::MIN / 1000, -1, 0, i64::MAX / 1000, i64::MAX] {
+            let answered = instant(&store, &query, at, limits());
+            assert!(!matches!(answered, Err(QueryError::Store(_))), "{text} at {at}");
+            let spanned = range(&store, &query, (at, at.saturating_add(10), 5), limits());
+            assert!(!matches!(spanned, Err(QueryError::Store(_))), "{text} from {at}");
+        }
+    }
+    let mut text = "limit{dc=\"a\"}".to_owned();
+    for _ in 0..40 {
+        text = format!("label_replace({text}, \"dc\", \"$1$1$1$1\", \"dc\", \"(.*)\")");
+    }
+    let grown = ask(&store, &text, 0);
+    assert!(matches!(grown, Err(QueryError::Limit(_))), "{grown:?}");
 }

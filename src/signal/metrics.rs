@@ -283,6 +283,11 @@ impl Samples {
 
     /// The OTLP request of the round at `nanos`, its sums counted since `start` (both Unix).
     pub fn encode(&self, resource: &Resource, start: u64, nanos: u64) -> Vec<u8> {
+        self.encode_of("", resource, start, nanos)
+    }
+
+    /// The same with `source` as the name of the instrumentation scope: the store knows by it whose round it was.
+    fn encode_of(&self, source: &str, resource: &Resource, start: u64, nanos: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.samples.len() + 256);
         if self.samples.is_empty() {
             return out;
@@ -290,6 +295,11 @@ impl Samples {
         let resource_metrics = wire::open(&mut out, 0x0a);
         wire::bytes(&mut out, 0x0a, resource.encoded());
         let scope_metrics = wire::open(&mut out, 0x12);
+        if !source.is_empty() {
+            let scope = wire::open(&mut out, 0x0a);
+            wire::bytes(&mut out, 0x0a, source.as_bytes());
+            wire::close(&mut out, scope);
+        }
         let mut order: Vec<&Sample> = self.samples.iter().collect();
         order.sort_by_key(|sample| sample.metric);
         for group in order.chunk_by(|a, b| a.metric == b.metric) {
@@ -302,10 +312,11 @@ impl Samples {
         out
     }
 
-    /// The round as a frame, compressed with `compress`; `None` without points (an empty metric or request
+    /// The round of `source` as a frame, compressed with `compress`; `None` without points (an empty metric or request
     /// is an error to Prometheus and Loki).
     pub fn seal(
         &self,
+        source: &str,
         resource: &Resource,
         (start, nanos): (u64, u64),
         codec: Codec,
@@ -314,7 +325,7 @@ impl Samples {
         if self.samples.is_empty() {
             return Ok(None);
         }
-        let request = self.encode(resource, start, nanos);
+        let request = self.encode_of(source, resource, start, nanos);
         Ok(Some(Frame {
             signal: Signal::Metrics,
             codec,

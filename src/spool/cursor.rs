@@ -196,7 +196,7 @@ fn look(shared: &Shared, key: &str, open: &mut Option<(u64, Arc<dyn File>)>) -> 
 }
 
 /// `None` when the frame is damaged.
-fn read(signal: Signal, scan: &mut Scan, at: u64, head: &FrameHead) -> Result<Option<Stored>, SpoolError> {
+pub(super) fn read(signal: Signal, scan: &mut Scan, at: u64, head: &FrameHead) -> Result<Option<Stored>, SpoolError> {
     let Some((services, _)) = scan.body(at, head) else { return Ok(None) };
     let Some(payload) = scan.payload(at, head).map_err(SpoolError::Disk)? else { return Ok(None) };
     let header = Header {

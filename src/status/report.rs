@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Serialize, Serializer};
 
-use super::{Board, Destination, Source, Spool};
+use super::{Board, Destination, Notifier, Source, Spool};
 use crate::base::clock::SECOND;
 use crate::signal::frame::Signal;
 
@@ -54,6 +54,10 @@ pub struct Report {
     pub spools: Vec<SpoolReport>,
     /// Where it goes.
     pub destinations: Vec<DestinationReport>,
+    /// Who is told of alerts.
+    pub notifiers: Vec<NotifierReport>,
+    /// How the alert rules stand.
+    pub alerts: AlertsReport,
     /// What was lost.
     pub losses: Vec<LossReport>,
     /// Faults that hold until they are mended.
@@ -167,6 +171,69 @@ pub struct DestinationReport {
     pub answer: String,
 }
 
+/// One who is told of alerts. Counters since the start of the agent; times are Unix nanoseconds, 0 for never.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NotifierReport {
+    /// Its name in the config; one that sends to several servers has an entry for each, with the address.
+    pub name: String,
+    /// Messages that were taken.
+    pub messages: u64,
+    /// Alerts in them.
+    pub alerts: u64,
+    /// Tries that failed and are made again.
+    pub retries: u64,
+    /// Alerts refused for good.
+    pub refused: u64,
+    /// Alerts that wait.
+    pub waiting: u64,
+    /// Bytes that wait.
+    pub waiting_bytes: u64,
+    /// Since when the oldest waits.
+    #[serde(serialize_with = "seconds")]
+    pub oldest: u64,
+    /// When the latest message was taken.
+    #[serde(serialize_with = "seconds")]
+    pub last_success: u64,
+    /// When the latest try failed.
+    #[serde(serialize_with = "seconds")]
+    pub last_error: u64,
+    /// When the running series of failures began.
+    #[serde(serialize_with = "seconds")]
+    pub failing_since: u64,
+    /// When the next try is due.
+    #[serde(serialize_with = "seconds")]
+    pub next_try: u64,
+    /// The latest answer in plain words.
+    pub answer: String,
+}
+
+/// How the alert rules of the box stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AlertsReport {
+    /// Whether `alerts: off` stops the rules of this box.
+    pub off: bool,
+    /// Alerts of `severity: page` that fire.
+    pub pages: u64,
+    /// Alerts of `severity: ticket` that fire.
+    pub tickets: u64,
+    /// Other alerts that fire.
+    pub others: u64,
+    /// Alerts that wait for their time.
+    pub pending: u64,
+    /// Rules without an alert.
+    pub quiet: u64,
+    /// Rules whose source is here and fails.
+    pub cannot_fire: u64,
+    /// Rules whose source is not on this box.
+    pub not_here: u64,
+    /// Rules for the stack's ruler.
+    pub fleet: u64,
+    /// Rules whose latest round failed.
+    pub failing: u64,
+    /// Rounds of groups that were left out since the start.
+    pub missed: u64,
+}
+
 /// Something that was lost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LossReport {
@@ -267,6 +334,8 @@ impl Reporter {
             sources: sources.iter().map(|(name, source)| source_report(name, source, mark, window)).collect(),
             spools: self.board.spools().iter().map(|(signal, spool)| spool_report(*signal, spool)).collect(),
             destinations: self.board.destinations().iter().map(|(key, to)| destination_report(key, to)).collect(),
+            notifiers: self.board.notifiers().iter().map(|(name, one)| notifier_report(name, one)).collect(),
+            alerts: alerts_report(&self.board.rules()),
             losses: self.board.losses().into_iter().map(|(key, loss)| loss_report(key, loss)).collect(),
             notes: self.board.notes().into_iter().map(|(topic, text)| NoteReport { topic, text }).collect(),
             ..Report::default()
@@ -338,6 +407,40 @@ fn destination_report((name, signal): &(String, Signal), to: &Destination) -> De
         failing_since: to.failing_since.get(),
         next_try: to.next_try.get(),
         answer: to.answer.get(),
+    }
+}
+
+fn notifier_report(name: &str, one: &Notifier) -> NotifierReport {
+    NotifierReport {
+        name: name.to_owned(),
+        messages: one.messages.get(),
+        alerts: one.alerts.get(),
+        retries: one.retries.get(),
+        refused: one.refused.get(),
+        waiting: one.waiting.get(),
+        waiting_bytes: one.waiting_bytes.get(),
+        oldest: one.oldest.get(),
+        last_success: one.last_success.get(),
+        last_error: one.last_error.get(),
+        failing_since: one.failing_since.get(),
+        next_try: one.next_try.get(),
+        answer: one.answer.get(),
+    }
+}
+
+fn alerts_report(rules: &super::Rules) -> AlertsReport {
+    AlertsReport {
+        off: rules.off.get() > 0,
+        pages: rules.pages.get(),
+        tickets: rules.tickets.get(),
+        others: rules.others.get(),
+        pending: rules.pending.get(),
+        quiet: rules.quiet.get(),
+        cannot_fire: rules.cannot_fire.get(),
+        not_here: rules.not_here.get(),
+        fleet: rules.fleet.get(),
+        failing: rules.failing.get(),
+        missed: rules.missed.get(),
     }
 }
 

@@ -42,6 +42,11 @@ impl Labels {
         Self(all.into())
     }
 
+    /// Of labels that are sorted and whole already.
+    pub(super) fn shared(labels: impl Iterator<Item = Label>) -> Self {
+        Self(labels.collect())
+    }
+
     /// The value, empty where there is none.
     pub fn get(&self, name: &str) -> &str {
         self.find(name).map_or("", |at| &self.0[at].value)

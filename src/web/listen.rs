@@ -7,13 +7,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +47,14 @@ impl Default for Limits {
 /// A listener within bounds.
 pub(super) struct Limited {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
     limits: Limits,
 }
 
 impl Limited {
-    pub(super) fn new(listener: TcpListener, limits: Limits) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(limits.connections)), limits }
+    pub(super) fn new(listener: TcpListener, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+        Self { listener, tls, places: Arc::new(Semaphore::new(limits.connections)), limits }
     }
 }
 
@@ -64,7 +67,13 @@ impl axum::serve::Listener for Limited {
             // Never closed, so that the only way on is a place; the loop is for the type.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { continue };
             match self.listener.accept().await {
-                Ok((stream, peer)) => return (Connection::new(stream, place, self.limits), peer),
+                Ok((stream, peer)) => {
+                    let stream = match &self.tls {
+                        Some(tls) => Stream::Greeting(Box::new(tls.accept(stream))),
+                        None => Stream::Plain(stream),
+                    };
+                    return (Connection::new(stream, place, self.limits), peer);
+                }
                 // Most often too many open files: nothing is won by a loop without a pause.
                 Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
             }
@@ -76,9 +85,41 @@ impl axum::serve::Listener for Limited {
     }
 }
 
+/// The bytes of a connection, in the clear or not.
+enum Stream {
+    Plain(TcpStream),
+    /// Whoever connected has not shown yet that they speak TLS: no reason to keep others waiting.
+    Greeting(Box<Accept<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The stream to read from and write to, once it can be.
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&mut (dyn Both + '_)>> {
+        if let Self::Greeting(accept) = self {
+            match Pin::new(accept).poll(context) {
+                Poll::Ready(Ok(stream)) => *self = Self::Tls(Box::new(stream)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match self {
+            Self::Plain(stream) => Poll::Ready(Ok(stream)),
+            Self::Tls(stream) => Poll::Ready(Ok(stream)),
+            // Just left.
+            Self::Greeting(_) => Poll::Pending,
+        }
+    }
+}
+
+trait Both: AsyncRead + AsyncWrite + Unpin {}
+
+impl Both for TcpStream {}
+impl Both for Box<TlsStream<TcpStream>> {}
+
 /// A connection within bounds.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     _place: OwnedSemaphorePermit,
     limits: Limits,
     /// `None` while a request is being answered.
@@ -124,7 +165,7 @@ impl Head {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, limits: Limits) -> Self {
+    fn new(stream: Stream, place: OwnedSemaphorePermit, limits: Limits) -> Self {
         Self {
             stream,
             _place: place,
@@ -182,7 +223,10 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(error));
         }
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buf);
+        let read = match ready!(self.stream.poll_open(context)) {
+            Ok(stream) => Pin::new(stream).poll_read(context, buf),
+            Err(error) => Poll::Ready(Err(error)),
+        };
         let most = self.limits.head_bytes;
         if let (Poll::Ready(Ok(())), Some(head)) = (&read, &mut self.head) {
             if head.take(&buf.filled()[before..]) {
@@ -197,16 +241,26 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, buf);
+        let result = match ready!(self.stream.poll_open(context)) {
+            Ok(stream) => Pin::new(stream).poll_write(context, buf),
+            Err(error) => Poll::Ready(Err(error)),
+        };
         self.wrote(context, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match ready!(self.stream.poll_open(context)) {
+            Ok(stream) => Pin::new(stream).poll_flush(context),
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        // Before the greeting nothing was said that wants an end.
+        match self.stream.poll_open(context) {
+            Poll::Ready(Ok(stream)) => Pin::new(stream).poll_shutdown(context),
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_write_vectored(
@@ -214,12 +268,15 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, bufs);
+        let result = match ready!(self.stream.poll_open(context)) {
+            Ok(stream) => Pin::new(stream).poll_write_vectored(context, bufs),
+            Err(error) => Poll::Ready(Err(error)),
+        };
         self.wrote(context, result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        matches!(&self.stream, Stream::Plain(stream) if stream.is_write_vectored())
     }
 }
 

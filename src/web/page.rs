@@ -2,9 +2,15 @@
 
 use std::fmt::Write;
 
+use crate::alert::view::View;
 use crate::base::units::Size;
 use crate::status::report::words::{age, clean};
 use crate::status::report::{DestinationReport, Report, SourceReport};
+
+mod alerts;
+mod charts;
+
+pub(super) use charts::{Chart, charts};
 
 /// The style sheet of the page.
 pub(super) const STYLE: &str = "\
@@ -21,19 +27,27 @@ tr { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent);
 .state { font-weight: 600; }
 .good { color: #1a7f37; }
 .bad, .fault { color: #b35900; }
+.charts { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; }
+figure { margin: 0; flex: 1 1 12rem; }
+figcaption { display: flex; justify-content: space-between; }
+svg { display: block; width: 100%; height: 2.5rem; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
+polyline { fill: none; stroke: #2f6fb0; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 footer { margin-top: 2rem; opacity: .65; }
 ";
 
-/// The page of a report.
-pub(super) fn page(report: &Report) -> String {
+/// The page of a report, of the rules and of the host's last hour.
+pub(super) fn page(report: &Report, view: &View, charts: &[Chart]) -> String {
     let mut page = Page { out: String::with_capacity(8 * 1024) };
     page.head(report);
+    page.alerts(view, i64::try_from(report.now / 1_000_000).unwrap_or(i64::MAX));
+    page.charts(charts);
     page.sources(report);
     page.destinations(report);
     page.losses(report);
     page.raw(
         "<footer><a href=\"/metrics\">/metrics</a> · <a href=\"/-/healthy\">/-/healthy</a> · \
-         <a href=\"/-/ready\">/-/ready</a> · on the box: <code>plimsoll status</code></footer></body></html>\n",
+         <a href=\"/-/ready\">/-/ready</a> · on the box: <code>plimsoll status</code>, \
+         <code>plimsoll alerts</code>, <code>plimsoll query</code></footer></body></html>\n",
     );
     page.out
 }

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::alert::view::{ActiveView, AlertView, GroupView, Presence, RuleView, View};
 use crate::base::clock::SECOND;
 use crate::signal::frame::Signal;
 use crate::signal::metrics::{Desc, Samples};
@@ -13,31 +14,41 @@ use crate::signal::resource::Resource;
 use crate::status::Board;
 use crate::status::report::Identity;
 
-struct Server {
+pub(super) struct Server {
     board: Board,
     latest: Latest,
-    address: SocketAddr,
+    pub(super) store: Store,
+    pub(super) views: Views,
+    pub(super) address: SocketAddr,
     stop: Stop,
     task: tokio::task::JoinHandle<io::Result<()>>,
 }
 
-async fn start(limits: Limits) -> Server {
+pub(super) async fn start(limits: Limits) -> Server {
     let board = Board::new();
     let started = clock::unix_nanos() - 3600 * SECOND;
     let identity = Identity { version: "1.2.3".into(), host: "box".into(), pid: 7, started };
     let latest = Latest::new();
     let reporter = Arc::new(Reporter::new(identity, board.clone()));
-    let faces = Faces { reporter, latest: latest.clone(), names: vec!["Box.example".into()] };
-    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (names, store, views) = (vec!["Box.example".into()], Store::memory(), Views::default());
+    let faces = Faces {
+        reporter,
+        latest: latest.clone(),
+        store: store.clone(),
+        views: views.clone(),
+        names,
+        lock: Lock::default(),
+    };
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &Lock::default()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = Stop::new();
     let task = tokio::spawn(serve_with(listener, faces, limits, stop.clone()));
-    Server { board, latest, address, stop, task }
+    Server { board, latest, store, views, address, stop, task }
 }
 
 impl Server {
     /// Sends `request` and reads until the server closes; at most ten seconds.
-    async fn send(&self, request: &str) -> String {
+    pub(super) async fn send(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -47,7 +58,7 @@ impl Server {
         String::from_utf8(answer).unwrap()
     }
 
-    async fn get(&self, path: &str) -> String {
+    pub(super) async fn get(&self, path: &str) -> String {
         self.ask(path, &format!("Host: {}\r\n", self.address)).await
     }
 
@@ -62,11 +73,11 @@ impl Server {
     }
 }
 
-fn status(answer: &str) -> u16 {
+pub(super) fn status(answer: &str) -> u16 {
     answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
-fn body(answer: &str) -> &str {
+pub(super) fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
@@ -226,12 +237,56 @@ async fn the_page_escapes_whatever_comes_from_outside() {
     to.failing_since.set(1);
     server.board.lost(evil, "x", 1, evil);
     server.board.note(evil, Some(evil.into()));
+    let labels = crate::store::Labels::new([("severity", evil), (evil, evil)]);
+    let summary = vec![("summary".to_owned(), evil.to_owned())];
+    let active =
+        vec![ActiveView { labels, annotations: summary, firing: true, active: 5, kept_since: None, value: 1.0 }];
+    let presence = Presence::CannotFire { why: evil.into(), mend: evil.into() };
+    let alert = Some(AlertView { active, ..AlertView::default() });
+    let rule = RuleView { name: evil.into(), presence, alert, ..RuleView::default() };
+    let group = GroupView { name: evil.into(), rules: vec![rule], ..GroupView::default() };
+    server.views.set(View { off: false, groups: vec![group] });
     let answer = server.get("/").await;
     assert_eq!(status(&answer), 200);
     let page = body(&answer);
     assert!(page.contains("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&lt;/script&gt;&amp;&#39;?"), "{page}");
     assert!(!page.contains("<img") && !page.contains("<script") && !page.contains("</script"), "{page}");
     assert!(!page.contains(" style=") && !page.contains("<style"), "the policy allows no inline style");
+}
+
+#[tokio::test]
+async fn the_page_draws_the_last_hour_and_lists_what_fires() {
+    let server = start(Limits::default()).await;
+    let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap();
+    let labels = crate::store::Labels::new([("__name__", "system_filesystem_utilization_ratio"), ("mountpoint", "/")]);
+    for minute in 0..50 {
+        let sample = crate::store::Sample { t: now - (50 - minute) * 60_000, v: 0.41 };
+        assert!(server.store.append(&labels, sample));
+    }
+    let quiet = RuleView { name: "DiskFull".into(), alert: Some(AlertView::default()), ..RuleView::default() };
+    let group = |rule| vec![GroupView { rules: vec![rule], ..GroupView::default() }];
+    server.views.set(View { off: false, groups: group(quiet.clone()) });
+    let answer = server.get("/").await;
+    assert!(answer.contains("<svg ") && answer.contains("fullest disk</span> <b>41 %</b>"), "{answer}");
+    assert!(answer.contains("Nothing fires. Quiet rules: 1."), "{answer}");
+    let labels = crate::store::Labels::new([("severity", "page")]);
+    let active = ActiveView {
+        labels,
+        annotations: vec![("summary".into(), "/ is full".into())],
+        firing: true,
+        active: now - 754_000,
+        kept_since: None,
+        value: 1.0,
+    };
+    let alert = Some(AlertView { active: vec![active], ..AlertView::default() });
+    server.views.set(View { off: false, groups: group(RuleView { alert, ..quiet }) });
+    let answer = server.get("/").await;
+    assert!(
+        answer.contains("DiskFull</td><td>page</td><td>fires</td><td class=\"n\">12 min</td><td>/ is full"),
+        "{answer}"
+    );
+    server.views.set(View { off: true, groups: Vec::new() });
+    assert!(server.get("/").await.contains("Switched off on this box."));
 }
 
 fn quick() -> Limits {
@@ -299,10 +354,10 @@ async fn clients_that_do_not_read_lose_their_place() {
 #[tokio::test]
 async fn an_address_in_use_or_open_to_others_is_told_with_its_key() {
     let server = start(Limits::default()).await;
-    let error = bind(server.address).await.unwrap_err().to_string();
+    let error = bind(server.address, &Lock::default()).await.unwrap_err().to_string();
     assert!(error.contains(&server.address.to_string()) && error.contains("listen.http"), "{error}");
     for open in ["0.0.0.0:1876", "192.168.1.5:1876", "[::]:1876"] {
-        let error = bind(open.parse().unwrap()).await.unwrap_err().to_string();
+        let error = bind(open.parse().unwrap(), &Lock::default()).await.unwrap_err().to_string();
         assert!(error.contains("listen.http") && error.contains("127.0.0.1:1876"), "{error}");
     }
 }
@@ -314,4 +369,62 @@ async fn the_stop_ends_the_server_also_with_a_client_that_stays() {
     stays.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     server.stop.set();
     tokio::time::timeout(Duration::from_secs(20), server.task).await.expect("it did not end").unwrap().unwrap();
+}
+
+/// A client that trusts the certificate `cert` alone.
+fn tls(cert: &rcgen::Certificate) -> tokio_rustls::TlsConnector {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth()).into()
+}
+
+#[tokio::test]
+async fn others_than_the_box_are_served_with_tls_and_the_token_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["box.example".to_owned()]).unwrap();
+    std::fs::write(dir.path().join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(dir.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(dir.path().join("token"), "0123456789abcdef\n").unwrap();
+    let config = config::Config {
+        tls: Some(config::Tls { cert: dir.path().join("cert.pem"), key: dir.path().join("key.pem") }),
+        token: Some(crate::base::secret::Secret::File(dir.path().join("token"))),
+        ..config::Config::default()
+    };
+    let lock = Lock::new(&config).unwrap();
+    let listener = bind("0.0.0.0:0".parse().unwrap(), &lock).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let reporter =
+        Arc::new(Reporter::new(Identity { version: "1".into(), host: "box".into(), pid: 7, started: 1 }, Board::new()));
+    let names = vec!["box.example".into()];
+    let faces = Faces { reporter, latest: Latest::new(), store: Store::memory(), views: Views::default(), names, lock };
+    let stop = Stop::new();
+    let task = tokio::spawn(serve_with(listener, faces, Limits::default(), stop.clone()));
+    // One that never greets, and one that greets in the clear: neither holds up the others.
+    let _silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let mut clear = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: box.example:{port}\r\nConnection: close\r\n");
+    clear.write_all(format!("{request}Authorization: Bearer 0123456789abcdef\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _reset = clear.read_to_end(&mut answer).await;
+    assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "answered in the clear");
+    for (more, code) in [
+        ("", 401),
+        ("Authorization: Bearer 0123456789abcdeX\r\n", 401),
+        ("Authorization: Bearer 0123456789abcdef\r\n", 200),
+        ("Authorization: Basic OjAxMjM0NTY3ODlhYmNkZWY=\r\n", 200),
+    ] {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("box.example").unwrap();
+        let mut stream = tls(&made.cert).connect(name, stream).await.unwrap();
+        stream.write_all(format!("{request}{more}\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _end = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        assert_eq!(status(&answer), code, "{more}: {answer}");
+        assert_eq!(answer.contains("www-authenticate: Basic"), code == 401, "{answer}");
+    }
+    stop.set();
+    task.await.unwrap().unwrap();
 }

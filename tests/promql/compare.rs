@@ -86,7 +86,7 @@ pub(crate) fn matrix(eval: &Eval, value: &Value, (from, to, step): (i64, i64, i6
             return Err(format!("{} is {found:?}, not {points:?}", row.labels));
         }
     }
-    match wanted.iter().find(|(_, points)| !points.is_empty()) {
+    match wanted.first_key_value() {
         Some((labels, _)) => Err(format!("{labels} is missing")),
         None => Ok(()),
     }

@@ -113,7 +113,7 @@ fn unquoted(query: &str) -> bool {
             None => word.clear(),
         }
         let dotted = word.contains('.') && word.starts_with(|c: char| c.is_alphabetic() || c == '_');
-        if dotted || word.chars().any(|c| !c.is_ascii()) {
+        if dotted || !word.is_ascii() {
             return true;
         }
         before = c;

@@ -18,7 +18,7 @@ pub(crate) struct Redis {
 impl Redis {
     /// `program` is `redis-server` or `valkey-server`; `arguments` are more settings.
     pub(crate) fn start(release: Release, program: &'static str, arguments: &[&str]) -> Self {
-        let folder = release.folder("nobody");
+        let folder = release.folder("redis");
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let mut server = Self { folder, release, program, arguments, process: None, port: free_port() };
         server.up();
@@ -27,7 +27,7 @@ impl Redis {
 
     pub(crate) fn up(&mut self) {
         let program = format!("/usr/bin/{}", self.program);
-        let mut command = self.release.command("nobody", &self.release.program(&[&program]));
+        let mut command = self.release.command("redis", &self.release.program(&[&program]));
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
         command.arg(self.folder.inside()).args(["--latency-monitor-threshold", "20"]).args(&self.arguments);
         let mut process = Process::start(&mut command, &self.folder.path().join("log"));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde_saphyr::granit_parser::{Event, Parser, Span, options};
 
 use super::hide;
-use crate::base::fault::{join, step};
+use crate::base::fault::{Fault, join, step};
 
 /// A place in the text; line and column count from 1, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,21 @@ impl Outline {
         }
     }
 
+    /// The place that a fault means: inside the setting's text where it says so and the text lies plainly in the file.
+    pub(super) fn place_of(&self, fault: &Fault, text: &str) -> Place {
+        let whole = self.place(&fault.key);
+        let node = self.index.get(fault.key.as_str()).and_then(|&at| self.nodes.get(at));
+        match (fault.inside, node) {
+            (Some(inside), Some(node)) if node.scalar => inner(text, node, inside).unwrap_or(whole),
+            _ => whole,
+        }
+    }
+
+    /// Each key with the line of its value.
+    pub(super) fn lines(self) -> Vec<(String, usize)> {
+        self.nodes.into_iter().map(|node| (node.key, node.value_at.line)).collect()
+    }
+
     /// The node whose key or value starts here.
     pub(super) fn at(&self, line: usize, column: usize) -> Option<&Node> {
         let here = |place: Place| place.line == line && place.column == column;
@@ -122,6 +137,35 @@ impl Outline {
     pub(super) fn before(&self, line: usize, column: usize) -> Option<&Node> {
         self.nodes.iter().rev().find(|node| (node.value_at.line, node.value_at.column) < (line, column))
     }
+}
+
+/// Where the character at line and column of a text value stands; `None` where it was folded or escaped too much to tell.
+fn inner(text: &str, node: &Node, (line, column): (usize, usize)) -> Option<Place> {
+    let rows: Vec<&str> = text.lines().collect();
+    let first = node.value_at.line - 1;
+    let row: Vec<char> = rows.get(first)?.chars().collect();
+    let block = ['|', '>'].into_iter().find(|mark| row.get(node.value_at.column - 1) == Some(mark));
+    let at = |line: usize, column: usize| Place { line, column, length: 1 };
+    let Some(mark) = block else {
+        let quoted = row.get(node.value_at.column - 1).is_some_and(|c| ['"', '\''].contains(c));
+        let plain = line == 1 && node.last_line == node.value_at.line;
+        return plain.then(|| at(node.value_at.line, node.value_at.column + usize::from(quoted) + column - 1));
+    };
+    let indent =
+        rows.iter().skip(first + 1).find(|row| !row.trim().is_empty()).map(|row| row.len() - row.trim_start().len())?;
+    if mark == '|' {
+        return Some(at(first + line + 1, indent + column));
+    }
+    // Each line of a folded text became a part of one line, with a space for its end.
+    let mut left = column;
+    for (number, row) in rows.iter().enumerate().skip(first + 1) {
+        let length = row.chars().count().checked_sub(indent).filter(|length| line == 1 && *length > 0)?;
+        if left <= length + 1 {
+            return Some(at(number + 1, indent + left));
+        }
+        left -= length + 1;
+    }
+    None
 }
 
 /// A list or map that is being read.

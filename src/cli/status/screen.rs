@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use crate::base::clock::SECOND;
 use crate::base::terminal::{Paint, Style, WIDTH, cut, left, right, wrap};
 use crate::base::units::Size;
-use crate::status::report::words::{age, clean};
-use crate::status::report::{DestinationReport, Health, LossReport, Report, SourceReport, SpoolReport};
+use crate::status::report::words::{self, age, clean};
+use crate::status::report::{DestinationReport, Health, LossReport, NotifierReport, Report, SourceReport, SpoolReport};
 
 /// The whole screen, at most 100 columns wide, times of day in `zone`.
 pub fn screen(report: &Report, zone: &TimeZone, paint: Paint) -> String {
@@ -17,6 +17,8 @@ pub fn screen(report: &Report, zone: &TimeZone, paint: Paint) -> String {
     screen.sources();
     screen.spools();
     screen.destinations();
+    screen.notifiers();
+    screen.alerts();
     screen.losses();
     screen.out
 }
@@ -179,12 +181,56 @@ impl Screen<'_> {
         }
     }
 
+    fn notifiers(&mut self) {
+        let report = self.report;
+        let names = report.notifiers.iter().map(|one| clean(&one.name).chars().count()).max().unwrap_or(0);
+        let width = names.clamp(10, 40);
+        for (index, one) in report.notifiers.iter().enumerate() {
+            if index == 0 {
+                let gap = " ".repeat((width + 4).saturating_sub(INDENT));
+                self.heading(
+                    "TELLING",
+                    &format!("{gap}{}{}   last answer", right("alerts", SENT), right("waiting", SENT)),
+                );
+            }
+            let name = left(&cut(&clean(&one.name), width), width);
+            let (told, waiting) = (right(&one.alerts.to_string(), SENT), right(&one.waiting.to_string(), SENT));
+            let style = if one.failing_since > 0 { Style::Bad } else { Style::Plain };
+            self.row_with_fault(&format!("  {name}{told}{waiting}"), &self.told(one), style);
+        }
+    }
+
+    fn told(&self, one: &NotifierReport) -> String {
+        let now = self.report.now;
+        match (one.failing_since, one.last_success) {
+            (0, 0) => "nothing to tell yet".to_owned(),
+            (0, time) => format!("{}, {} ago", one.answer, age(now.saturating_sub(time))),
+            (since, _) => format!("{} since {}", one.answer, self.clock(since)),
+        }
+    }
+
     /// The time of day, with the date when it was not in the last day.
     fn clock(&self, nanos: u64) -> String {
         let Ok(time) = Timestamp::from_nanosecond(i128::from(nanos)) else { return age(nanos) };
         let long_ago = self.report.now.saturating_sub(nanos) > 86_400 * SECOND;
         let format = if long_ago { "%Y-%m-%d %H:%M" } else { "%H:%M:%S" };
         time.to_zoned_datetime(self.zone.clone()).strftime(format).to_string()
+    }
+
+    fn alerts(&mut self) {
+        let alerts = &self.report.alerts;
+        let style = if alerts.pages > 0 {
+            Style::Bad
+        } else if alerts.tickets + alerts.cannot_fire + alerts.failing > 0 {
+            Style::Warn
+        } else {
+            Style::Good
+        };
+        let rows = wrap(&words::alerts(alerts), WIDTH - INDENT);
+        for (index, row) in rows.iter().enumerate() {
+            let row = self.paint.text(style, row);
+            self.heading(if index == 0 { "ALERTS" } else { "" }, &row);
+        }
     }
 
     fn losses(&mut self) {

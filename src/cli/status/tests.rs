@@ -55,6 +55,17 @@ fn filled() -> Board {
     for signal in [Signal::Logs, Signal::Metrics] {
         board.spool(signal).limit.set(1 << 30);
     }
+    let rules = board.rules();
+    for (cell, value) in [
+        (&rules.pages, 1),
+        (&rules.tickets, 1),
+        (&rules.pending, 1),
+        (&rules.quiet, 21),
+        (&rules.cannot_fire, 1),
+        (&rules.not_here, 12),
+    ] {
+        cell.set(value);
+    }
     let loki = board.destination("loki", Signal::Logs);
     loki.bytes.set(4_482_341_478);
     loki.last_success.set(ago(3));
@@ -135,6 +146,25 @@ fn an_agent_that_ships_nowhere_says_how_to_ship() {
     rounds(&board, "host", "host", "11 groups", 465);
     let made = plain(&board);
     assert!(made.contains("name some under `destinations:`") && made.contains(": healthy"), "{made}");
+}
+
+#[test]
+fn whoever_is_not_told_of_alerts_stands_on_the_screen_and_makes_a_fault() {
+    let board = Board::new();
+    rounds(&board, "host", "host", "11 groups", 465);
+    let (pager, chat) = (board.notifier("pager"), board.notifier("chat"));
+    pager.alerts.add(3);
+    pager.last_success.set(NOW - 5 * SECOND);
+    pager.answer.set("taken");
+    chat.waiting.set(2);
+    chat.failing_since.set(NOW - 90 * SECOND);
+    chat.answer.set("403: invalid_token\u{1b}[2J");
+    let made = plain(&board);
+    assert!(made.contains("working, with faults") && made.contains("chat is not told of alerts since"), "{made}");
+    let row = |name: &str| made.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned();
+    assert!(row("pager").contains('3') && row("pager").ends_with("taken, 5 s ago"), "{made}");
+    assert!(row("chat").contains('2') && !made.contains('\u{1b}'), "{made}");
+    assert_eq!(exit_code(&report(&board)), ExitCode::FAILURE);
 }
 
 #[test]

@@ -111,7 +111,10 @@ impl Session {
             Err(error) if matches!(error.code(), Some("NOAUTH")) || error.kind() == ErrorKind::AuthenticationFailed => {
                 Err(CollectError::Denied(format!("{} asks for a login: {}", self.name, shorten(&error.to_string()))))
             }
-            Err(error) => Err(CollectError::Query(format!("{shown}: {}", shorten(&error.to_string())))),
+            Err(error) => {
+                let code = error.code().unwrap_or("ERR");
+                Err(CollectError::Query(format!("{shown}: {code}: {}", shorten(&error.to_string()))))
+            }
         }
     }
 }

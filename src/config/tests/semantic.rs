@@ -158,18 +158,19 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
         ("store: { logs: { retention: 1s } }\n", 1, 29, &["1s is too short"]),
         ("store: { metrics: { size: 5 } }\n", 1, 27, &["too small"]),
         ("listen: { http: 0.0.0.0:1876 }\n", 1, 17, &["neither TLS nor a token", "127.0.0.1:1876"]),
+        (
+            "listen: { http: 0.0.0.0:1876, token: { env: T } }\n",
+            1,
+            17,
+            &["there is no TLS here", "`tls: { cert, key }`"],
+        ),
+        ("listen: { http: 0.0.0.0:1876, tls: { cert: /c, key: /k } }\n", 1, 17, &["there is no token here"]),
+        ("listen: { tls: { cert: c, key: /k } }\n", 1, 24, &["is no absolute path"]),
+        ("listen: { names: [box, 'http://box'] }\n", 1, 24, &["is no name of a host"]),
         ("listen: { otlp_grpc: '[::]:4317' }\n", 1, 22, &["can be reached from outside"]),
         ("listen: { otlp_grpc: 127.0.0.1:1876 }\n", 1, 22, &["`otlp_grpc` and `http` both listen"]),
         ("alerts: { interval: 1ms }\n", 1, 21, &["too short"]),
     ]);
-}
-
-#[test]
-fn what_this_version_does_not_have_is_told_and_no_reason_not_to_start() {
-    let text = "collect:\n  nats: off\nalerts: { notify: { a: { webhook: { url: x } } } }\n";
-    let config = crate::config::parse("a.yaml".as_ref(), text).unwrap();
-    assert_eq!(config.unserved(), ["alerts.notify"]);
-    assert!(crate::config::Config::default().unserved().is_empty());
 }
 
 #[test]

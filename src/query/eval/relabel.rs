@@ -16,6 +16,9 @@ use crate::store::labels::NAME;
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
 
+/// What happens to the labels of an element; none: they stay.
+type Change<'a> = Box<dyn Fn(&Labels) -> Result<Option<Labels>, QueryError> + 'a>;
+
 impl Eval<'_> {
     /// Changes each element's labels.
     pub(super) fn relabel(
@@ -26,7 +29,7 @@ impl Eval<'_> {
         steps: Steps,
     ) -> Result<Block, QueryError> {
         let texts: Vec<&str> = texts.iter().map(|text| text.bare().literal()).collect();
-        let change: Box<dyn Fn(&Labels) -> Result<Option<Labels>, QueryError>> = match (name, texts.as_slice()) {
+        let change: Change<'_> = match (name, texts.as_slice()) {
             ("label_replace", [to, text, from, regex]) => {
                 let replace = Replace::new(to, text, from, regex)?;
                 Box::new(move |labels| replace.apply(labels))

@@ -82,7 +82,11 @@ impl Eval<'_> {
         if from <= earliest {
             from = from.saturating_add(every);
         }
-        let count = if from > latest { 0 } else { usize::try_from((latest - from) / every).unwrap_or(0) + 1 };
+        let count = if from > latest {
+            0
+        } else {
+            usize::try_from(latest.saturating_sub(from) / every).map_or(usize::MAX, |count| count.saturating_add(1))
+        };
         self.budget.room(count)?;
         let inner = Steps { from, every, count };
         let block = if count == 0 { Block::new(&self.budget, 0) } else { self.eval(&subquery.expr, inner)? };

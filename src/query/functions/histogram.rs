@@ -36,7 +36,7 @@ pub(in crate::query) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Opt
     }
     let rank = q * all;
     let last = buckets.len() - 1;
-    let at = buckets[..last].iter().position(|(_, count)| *count >= rank).unwrap_or(last);
+    let at = search(&buckets[..last], rank);
     let value = if at == last {
         buckets[last - 1].0
     } else if at == 0 && first.0 <= 0.0 {
@@ -47,6 +47,17 @@ pub(in crate::query) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Opt
         start + (end - start) * ((rank - below) / (count - below))
     };
     (value, mended)
+}
+
+/// The first bucket that reaches `rank`, found by halving as Go's `sort.Search` does: with NaN among the counts, which
+/// are not in order then, another search would find another bucket.
+fn search(buckets: &[Bucket], rank: f64) -> usize {
+    let (mut low, mut high) = (0, buckets.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        if buckets[middle].1 >= rank { high = middle } else { low = middle + 1 }
+    }
+    low
 }
 
 /// The share of values between two bounds.
@@ -64,14 +75,16 @@ pub(in crate::query) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucke
     (rank(upper, all, buckets) - rank(lower, all, buckets)) / all
 }
 
-/// How many values are not above `value`.
+/// How many values are not above `value`, `all` at most: counts that fall are not mended here.
 fn rank(value: f64, all: f64, buckets: &[Bucket]) -> f64 {
     // With a first bound above zero all values are taken to be positive.
     let mut start = if buckets[0].0 <= 0.0 { f64::NEG_INFINITY } else { 0.0 };
     let mut below = 0.0;
+    // Not `min`: a count that is NaN stays NaN.
+    let bounded = |count: f64| if count > all { all } else { count };
     for &(end, count) in buckets {
         if start >= value {
-            return below;
+            return bounded(below);
         }
         if end > value {
             // Within a bucket without an end nothing can be said in proportion.
@@ -80,7 +93,7 @@ fn rank(value: f64, all: f64, buckets: &[Bucket]) -> f64 {
             } else {
                 below + (count - below) * (value - start) / (end - start)
             };
-            return within.min(all);
+            return bounded(within);
         }
         (start, below) = (end, count);
     }
@@ -148,5 +161,35 @@ mod tests {
         assert!(quantile(0.5, &mut vec![(1.0, 5.0), (2.0, 6.0)]).0.is_nan());
         assert!(fraction(0.0, 1.0, &mut vec![]).is_nan());
         assert!(quantile(0.5, &mut vec![(f64::INFINITY, 5.0)]).0.is_nan());
+    }
+
+    #[test]
+    fn a_count_that_is_nan_makes_the_answer_nan_or_the_last_bound() {
+        let inf = f64::INFINITY;
+        assert_eq!(quantile(0.5, &mut vec![(1.0, 5.0), (2.0, 6.0), (inf, f64::NAN)]).0, 2.0);
+        assert_eq!(quantile(0.1, &mut vec![(1.0, 5.0), (2.0, f64::NAN), (inf, 10.0)]).0, 2.0);
+        assert!(fraction(0.5, 1.5, &mut vec![(1.0, f64::NAN), (2.0, 6.0), (inf, 10.0)]).is_nan());
+    }
+
+    #[test]
+    fn counts_that_fall_never_make_a_fraction_above_one() {
+        let mut buckets = vec![(1.0, 5.0), (2.0, 20.0), (3.0, 8.0), (f64::INFINITY, 10.0)];
+        assert_eq!(fraction(0.0, 2.0, &mut buckets), 1.0);
+    }
+
+    #[test]
+    fn differences_from_rounding_are_mended_without_a_word() {
+        let mut buckets = vec![(1.0, 5.0), (2.0, 5.0 - 1e-13), (f64::INFINITY, 10.0)];
+        assert_eq!(quantile(0.5, &mut buckets), (1.0, None));
+    }
+
+    #[test]
+    fn buckets_of_one_bound_are_joined_and_wild_quantiles_are_infinite() {
+        let mut buckets = vec![(f64::INFINITY, 10.0), (1.0, 2.0), (1.0, 3.0)];
+        assert_eq!(quantile(0.25, &mut buckets).0, 0.5);
+        assert_eq!(quantile(-0.1, &mut buckets).0, f64::NEG_INFINITY);
+        assert_eq!(quantile(1.1, &mut buckets).0, f64::INFINITY);
+        assert!(quantile(f64::NAN, &mut buckets).0.is_nan());
+        assert_eq!(quantile(0.1, &mut vec![(-1.0, 5.0), (f64::INFINITY, 10.0)]).0, -1.0, "no start to count from");
     }
 }

@@ -80,9 +80,11 @@ fn expand(template: &str, found: &regex::Captures<'_>, out: &mut String) {
         }
         match reference(behind) {
             Some((name, length)) => {
+                // `$01` is a name in Go, not the first group.
+                let numbered = name == "0" || !name.starts_with('0');
                 let group = match name.parse::<usize>() {
-                    Ok(number) => found.get(number),
-                    Err(_) => found.name(name),
+                    Ok(number) if numbered => found.get(number),
+                    _ => found.name(name),
                 };
                 out.push_str(group.map_or("", |group| group.as_str()));
                 rest = &behind[length..];
@@ -106,4 +108,68 @@ fn reference(text: &str) -> Option<(&str, usize)> {
     }
     let length = word(text);
     (length > 0).then(|| (&text[..length], length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replaced(text: &str, value: &str, regex: &str) -> Option<String> {
+        let labels = Labels::new([("from", value)]);
+        let changed = Replace::new("to", text, "from", regex).unwrap().apply(&labels).unwrap();
+        changed.map(|labels| labels.get("to").to_owned())
+    }
+
+    #[test]
+    fn references_are_expanded_as_go_expands_them() {
+        let regex = "(?P<first>[a-z]+)-(.*)";
+        let texts = [
+            ("$1", "db"),
+            ("$1x", ""),
+            ("${1}x", "dbx"),
+            ("${first}:$2", "db:7"),
+            ("$01", ""),
+            ("$9", ""),
+            ("$0", "db-7"),
+            ("$$1", "$1"),
+            ("a$", "a$"),
+            ("${1", "${1"),
+            ("${}", "${}"),
+            ("$-", "$-"),
+        ];
+        for (text, wanted) in texts {
+            assert_eq!(replaced(text, "db-7", regex).as_deref(), Some(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_must_match_the_whole_value_with_its_line_ends() {
+        assert_eq!(replaced("$1", "db-7", "(db)"), None);
+        assert_eq!(replaced("$1", "a\nb", "a(.)b").as_deref(), Some("\n"));
+    }
+
+    #[test]
+    fn an_empty_result_takes_the_label_away() {
+        let labels = Labels::new([("from", "x"), ("to", "old")]);
+        let changed = Replace::new("to", "", "from", ".*").unwrap().apply(&labels).unwrap();
+        assert_eq!(changed, Some(Labels::new([("from", "x")])));
+    }
+
+    #[test]
+    fn what_is_no_pattern_or_no_name_is_refused_in_prometheus_words() {
+        let fault = |to: &str, regex: &str| Replace::new(to, "", "from", regex).err().unwrap().to_string();
+        assert_eq!(fault("to", "(.*"), "invalid regular expression in label_replace(): (.*");
+        assert_eq!(fault("", ".*"), "invalid destination label name in label_replace(): ");
+        let joined = |to: &str, from: &[&str]| check_join(to, from).unwrap_err().to_string();
+        assert_eq!(joined("to", &["a", ""]), "invalid source label name in label_join(): ");
+        assert_eq!(joined("", &["a"]), "invalid destination label name in label_join(): ");
+    }
+
+    #[test]
+    fn a_value_that_grows_without_end_is_refused() {
+        let labels = Labels::new([("from", "x".repeat(1000))]);
+        let text = "$0".repeat(100);
+        let replace = Replace::new("to", &text, "from", "(?s).*").ok().unwrap();
+        assert!(matches!(replace.apply(&labels), Err(QueryError::Limit(_))));
+    }
 }

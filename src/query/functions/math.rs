@@ -57,7 +57,59 @@ fn round(value: f64, args: &[f64]) -> f64 {
     (value * inverse + 0.5).floor() / inverse
 }
 
-/// NaN, of the value or of a bound, stays NaN.
 fn clamp(value: f64, least: f64, most: f64) -> f64 {
-    if value.is_nan() || least.is_nan() || most.is_nan() { f64::NAN } else { least.max(most.min(value)) }
+    higher(least, lower(most, value))
+}
+
+/// Go's `math.Min`: an infinite bound wins over NaN, NaN over numbers, and -0 is below 0.
+fn lower(a: f64, b: f64) -> f64 {
+    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
+        f64::NEG_INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { a } else { b }
+    } else {
+        a.min(b)
+    }
+}
+
+/// Go's `math.Max`.
+fn higher(a: f64, b: f64) -> f64 {
+    -lower(-a, -b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(name: &str, value: f64, args: &[f64]) -> f64 {
+        find(name).unwrap()(value, args)
+    }
+
+    #[test]
+    fn clamping_follows_go_with_nan_infinity_and_signed_zero() {
+        assert_eq!(call("clamp", 7.0, &[1.0, 5.0]), 5.0);
+        assert!(call("clamp", f64::NAN, &[1.0, 5.0]).is_nan());
+        assert!(call("clamp_min", 3.0, &[f64::NAN]).is_nan());
+        assert_eq!(call("clamp_min", f64::NAN, &[f64::INFINITY]), f64::INFINITY);
+        assert_eq!(call("clamp_max", f64::NAN, &[f64::NEG_INFINITY]), f64::NEG_INFINITY);
+        assert_eq!(call("clamp_min", -0.0, &[0.0]).to_bits(), 0.0_f64.to_bits());
+    }
+
+    #[test]
+    fn halves_are_rounded_up_to_the_nearest_multiple() {
+        assert_eq!(call("round", -2.5, &[]), -2.0);
+        assert_eq!(call("round", 2.5, &[]), 3.0);
+        assert_eq!(call("round", 0.0055, &[0.001]), 0.006);
+        assert!(call("round", 1.0, &[f64::NAN]).is_nan());
+    }
+
+    #[test]
+    fn the_sign_of_zero_and_nan_is_what_they_are() {
+        assert_eq!(call("sgn", -0.0, &[]).to_bits(), (-0.0_f64).to_bits());
+        assert!(call("sgn", f64::NAN, &[]).is_nan());
+        assert_eq!(call("sgn", f64::NEG_INFINITY, &[]), -1.0);
+        assert!(find("rate").is_none());
+    }
 }

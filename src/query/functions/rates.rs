@@ -8,21 +8,21 @@ use crate::store::Sample;
 
 /// Increase per second of a counter.
 pub(super) fn rate(window: &Window<'_>, _: &[f64], notes: &mut Notes) -> Option<f64> {
-    let value = extrapolated(window, true)? / (window.to - window.from) as f64 * 1e3;
+    let value = extrapolated(window, true, Some((window.to - window.from) as f64 / 1e3))?;
     remark(window, notes);
     Some(value)
 }
 
 /// Increase of a counter over the range.
 pub(super) fn increase(window: &Window<'_>, _: &[f64], notes: &mut Notes) -> Option<f64> {
-    let value = extrapolated(window, true)?;
+    let value = extrapolated(window, true, None)?;
     remark(window, notes);
     Some(value)
 }
 
 /// Difference of a gauge over the range.
 pub(super) fn delta(window: &Window<'_>, _: &[f64], _: &mut Notes) -> Option<f64> {
-    extrapolated(window, false)
+    extrapolated(window, false, None)
 }
 
 /// Prometheus tells by the name whether a metric is a counter.
@@ -35,7 +35,8 @@ fn remark(window: &Window<'_>, notes: &mut Notes) {
 
 /// The difference between the ends of the range, drawn out to its bounds where the samples come close to them: up to
 /// 1.1 times their distance; else by half of it. A counter is not drawn out below zero, and each fall is a reset.
-fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
+/// `per` so many seconds; the order of the operations is Prometheus', so that the last bit is too.
+fn extrapolated(window: &Window<'_>, counter: bool, per: Option<f64>) -> Option<f64> {
     let [first, .., last] = window.samples else { return None };
     let mut difference = last.v - first.v;
     if counter {
@@ -64,7 +65,8 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
     if to_end >= near {
         to_end = distance / 2.0;
     }
-    Some(if sampled == 0.0 { difference } else { difference * ((sampled + to_start + to_end) / sampled) })
+    let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    Some(difference * per.map_or(factor, |seconds| factor / seconds))
 }
 
 /// Increase per second between the last two samples.
@@ -160,5 +162,46 @@ mod tests {
         assert_eq!(increase(&window(&reset), &[], &mut Notes::new()), Some(20.0 * (60.0 / 45.0)));
         let young = samples(&[(30_000, 0.0), (45_000, 10.0), (60_000, 20.0)]);
         assert_eq!(increase(&window(&young), &[], &mut Notes::new()), Some(20.0), "a counter at zero began there");
+    }
+
+    #[test]
+    fn a_gauge_is_drawn_out_below_zero_and_no_further_than_half_a_distance() {
+        // Every 10 s from 25 s on: 25 s to the left bound are more than 1.1 times that, so half of it.
+        let falling = samples(&[(25_000, 2.0), (35_000, 1.0), (45_000, 0.0), (55_000, -1.0)]);
+        let wanted = -3.0 * ((30.0 + 5.0 + 5.0) / 30.0);
+        assert_eq!(delta(&window(&falling), &[], &mut Notes::new()), Some(wanted));
+    }
+
+    #[test]
+    fn the_instant_rate_after_a_reset_counts_from_zero() {
+        let reset = samples(&[(30_000, 50.0), (40_000, 100.0), (50_000, 20.0)]);
+        assert_eq!(irate(&window(&reset), &[], &mut Notes::new()), Some(2.0));
+        assert_eq!(idelta(&window(&reset), &[], &mut Notes::new()), Some(-80.0));
+        assert_eq!(resets(&window(&reset), &[], &mut Notes::new()), Some(1.0));
+    }
+
+    #[test]
+    fn nan_after_nan_is_no_change() {
+        let nan = samples(&[(1, f64::NAN), (2, f64::NAN), (3, 1.0), (4, f64::NAN)]);
+        assert_eq!(changes(&window(&nan), &[], &mut Notes::new()), Some(2.0));
+    }
+
+    #[test]
+    fn a_flat_line_stays_flat_and_an_infinite_one_is_unknown() {
+        let flat = samples(&[(10_000, 0.1), (20_000, 0.1), (30_000, 0.1)]);
+        assert_eq!(deriv(&window(&flat), &[], &mut Notes::new()), Some(0.0));
+        assert_eq!(predict_linear(&window(&flat), &[3600.0], &mut Notes::new()), Some(0.1));
+        let infinite = samples(&[(10_000, f64::INFINITY), (20_000, f64::INFINITY)]);
+        assert!(deriv(&window(&infinite), &[], &mut Notes::new()).unwrap().is_nan());
+    }
+
+    #[test]
+    fn only_what_a_name_does_not_call_a_counter_is_told() {
+        let two = samples(&[(10_000, 1.0), (20_000, 2.0)]);
+        for (metric, told) in [("m_total", 0), ("m_bucket", 0), ("", 0), ("m", 1)] {
+            let mut notes = Notes::new();
+            rate(&Window { metric, ..window(&two) }, &[], &mut notes);
+            assert_eq!(notes.texts("rate(m[1m])").1.len(), told, "{metric}");
+        }
     }
 }

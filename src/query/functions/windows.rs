@@ -87,3 +87,61 @@ pub(super) fn stdvar(window: &Window<'_>, _: &[f64], _: &mut Notes) -> Option<f6
     }
     Some((aux.0 + aux.1) / count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Sample;
+
+    fn over(values: &[f64], function: super::super::OverTime, args: &[f64]) -> Option<f64> {
+        let samples: Vec<Sample> =
+            values.iter().enumerate().map(|(at, v)| Sample { t: at as i64 * 1000 + 1, v: *v }).collect();
+        let window = Window { samples: &samples, from: 0, to: 60_000, at: 60_000, metric: "m" };
+        function(&window, args, &mut Notes::new())
+    }
+
+    #[test]
+    fn sums_and_means_keep_what_rounding_takes() {
+        let values = [1.0, 1e100, 1.0, -1e100];
+        assert_eq!(over(&values, sum, &[]), Some(2.0));
+        assert_eq!(over(&values, avg, &[]), Some(0.5));
+    }
+
+    #[test]
+    fn a_mean_exists_where_the_sum_would_not_fit() {
+        assert_eq!(over(&[f64::MAX, f64::MAX], avg, &[]), Some(f64::MAX));
+        assert_eq!(over(&[f64::MAX, f64::MAX], sum, &[]), Some(f64::INFINITY));
+        assert_eq!(over(&[f64::INFINITY, 1.0], avg, &[]), Some(f64::INFINITY));
+        assert!(over(&[f64::INFINITY, f64::NEG_INFINITY], avg, &[]).unwrap().is_nan());
+    }
+
+    #[test]
+    fn nan_gives_way_in_minima_and_is_the_smallest_in_quantiles() {
+        let values = [f64::NAN, 3.0, 1.0, f64::NAN];
+        assert_eq!(over(&values, max, &[]), Some(3.0));
+        assert_eq!(over(&values, min, &[]), Some(1.0));
+        assert!(over(&[f64::NAN], max, &[]).unwrap().is_nan());
+        assert!(over(&values, quantile, &[0.0]).unwrap().is_nan());
+        assert_eq!(over(&values, quantile, &[1.0]), Some(3.0));
+    }
+
+    #[test]
+    fn a_quantile_outside_of_its_bounds_is_infinite_and_told() {
+        assert_eq!(over(&[1.0], quantile, &[-1.0]), Some(f64::NEG_INFINITY));
+        assert_eq!(over(&[1.0], quantile, &[2.0]), Some(f64::INFINITY));
+        let samples = [Sample { t: 1, v: 1.0 }];
+        let window = Window { samples: &samples, from: 0, to: 2, at: 2, metric: "m" };
+        let mut notes = Notes::new();
+        quantile(&window, &[f64::NAN], &mut notes);
+        let (warnings, _) = notes.texts("q");
+        assert_eq!(warnings, ["PromQL warning: quantile value should be between 0 and 1, got NaN (1:1)"]);
+    }
+
+    #[test]
+    fn a_window_without_samples_has_no_answer() {
+        for name in ["avg", "max", "min", "last", "first", "present"] {
+            let function = super::super::over_time(&format!("{name}_over_time")).unwrap();
+            assert_eq!(over(&[], function, &[]), None, "{name}");
+        }
+    }
+}

@@ -76,6 +76,6 @@ fn a_round_stops_at_its_series_and_cuts_values_at_a_character() {
 #[test]
 fn an_empty_round_is_no_frame() {
     let resource = Resource::new("host", "box", &[]);
-    let frame = Samples::default().seal(&resource, (1, 2), Codec::Identity, |raw| Ok(raw.to_vec())).unwrap();
+    let frame = Samples::default().seal("", &resource, (1, 2), Codec::Identity, |raw| Ok(raw.to_vec())).unwrap();
     assert!(frame.is_none());
 }

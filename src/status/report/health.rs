@@ -76,6 +76,7 @@ pub(super) fn judge(report: &Report) -> (Health, bool, Vec<String>) {
     for spool in &report.spools {
         judge_spool(report, spool, &mut finding);
     }
+    judge_notifiers(report, &mut finding);
     for note in &report.notes {
         finding.add(Health::Faulty, format!("{}: {}", note.topic, note.text));
     }
@@ -125,6 +126,16 @@ fn silent_for(report: &Report, source: &SourceReport) -> Option<u64> {
     let silent = report.now.saturating_sub(source.last_success.max(report.started));
     let patience = source.interval_seconds.saturating_mul(3 * SECOND).max(STARTING);
     (silent > patience).then_some(silent)
+}
+
+/// Whoever is not told will not ask: a page that does not get through is a fault from the start.
+fn judge_notifiers(report: &Report, finding: &mut Finding) {
+    for one in report.notifiers.iter().filter(|one| one.failing_since > 0) {
+        let since = age(report.now.saturating_sub(one.failing_since));
+        let waiting = if one.waiting > 0 { format!("; {} alerts wait", one.waiting) } else { String::new() };
+        let text = format!("{} is not told of alerts since {since}: {}{waiting}", one.name, one.answer);
+        finding.add(Health::Faulty, text);
+    }
 }
 
 fn judge_destinations(report: &Report, finding: &mut Finding) {

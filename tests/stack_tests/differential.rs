@@ -1,0 +1,832 @@
+//! One data set, sent to a real Prometheus by OTLP and kept in the store: both are asked the same over HTTP.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use plimsoll::alert::view::Views;
+use plimsoll::base::stop::Stop;
+use plimsoll::signal::metrics::{Desc, Histogram, Kind, Metric, Point, Samples};
+use plimsoll::signal::resource::Resource;
+use plimsoll::status::Board;
+use plimsoll::status::report::{Identity, Reporter};
+use plimsoll::store::sample::STALE;
+use plimsoll::store::{Labels, Latest, Sample, Store, translate};
+use plimsoll::web;
+use serde_json::Value;
+
+use super::harness::{escaped, http};
+use super::prometheus::Prometheus;
+
+/// Unix seconds of the first round: fixed, so that each run compares the same.
+pub(super) const START: i64 = 1_700_000_000;
+/// Rounds are 15 s apart: 75 minutes.
+const ROUNDS: i64 = 300;
+const STEP: i64 = 15;
+pub(super) const END: i64 = START + (ROUNDS - 1) * STEP;
+
+const REQUESTS: Desc = Desc::counter("http.server.requests", "{request}", "Requests.");
+const DEPTH: Desc = Desc::gauge("queue.depth", "{message}", "Messages that wait.");
+const MEMORY: Desc = Desc::updown("system.memory.usage", "By", "Bytes by state.");
+const USED: Desc = Desc::gauge("system.cpu.utilization", "1", "Share of a core.");
+const ODD: Desc = Desc::gauge("odd-name/of.all things", "ms", "A name of other characters.");
+const ERRORS: Desc = Desc::counter("jobs.failed", "1", "Jobs that failed.");
+
+/// A small generator of numbers (SplitMix64): the same on every machine.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// What the data set's sources have counted so far.
+struct Sources {
+    numbers: Numbers,
+    requests: [f64; 6],
+    depth: [f64; 3],
+    memory: [i64; 3],
+    failed: u64,
+    duration: [Histogram; 2],
+}
+
+impl Sources {
+    fn new() -> Self {
+        let bounds = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+        let empty = Histogram { counts: vec![0; bounds.len() + 1], bounds, sum: 0.0 };
+        Self {
+            numbers: Numbers(42),
+            requests: [0.0; 6],
+            depth: [0.0; 3],
+            memory: [4 << 30, 1 << 30, 100 << 20],
+            failed: 0,
+            duration: [empty.clone(), empty],
+        }
+    }
+
+    /// Counters fast and slow, with resets, gaps and an end; the kinds of numbers that there are.
+    fn shop(&mut self, round: i64) -> Samples {
+        let mut out = Samples::default();
+        let rates = [0.02, 1.0, 17.0, 900.0, 1e6, 3.5];
+        for (index, rate) in rates.into_iter().enumerate() {
+            self.requests[index] += (rate * STEP as f64 * 2.0 * self.numbers.share()).floor();
+            // One restarts each ten minutes, one once.
+            if index == 1 && round % 40 == 39 || index == 3 && round == 111 {
+                self.requests[index] = self.numbers.below(5) as f64;
+            }
+            let lost = index == 5 && self.numbers.below(6) == 0;
+            let silent = index == 2 && (100..130).contains(&round) || index == 0 && (50..54).contains(&round);
+            if lost || silent {
+                continue;
+            }
+            let (method, code) = (["GET", "POST"][index % 2], ["200", "404", "500"][index / 2]);
+            let labels = [("http.request.method", method), ("http.response.status_code", code)];
+            out.put_with(&REQUESTS, &labels, self.requests[index]);
+        }
+        for (index, queue) in ["mail", "image", "über \"x\"\\"].into_iter().enumerate() {
+            self.depth[index] += (self.numbers.share() - 0.5) * 10.0;
+            // The second one ends; its last sample is followed by a stale marker.
+            if index != 1 || round < 200 {
+                out.put_with(&DEPTH, &[("queue", queue)], self.depth[index]);
+            }
+        }
+        let odd = match round % 20 {
+            5 => f64::NAN,
+            6 => f64::INFINITY,
+            7 => f64::NEG_INFINITY,
+            8 => 1e-320,
+            _ => self.numbers.share() * 1e-7,
+        };
+        out.put_with(&ODD, &[("user-id", "a"), ("user.id", "b"), ("_hidden", "c"), ("0digit", "d")], odd);
+        out
+    }
+
+    fn histograms(&mut self, out: &mut Samples, round: i64) {
+        let metric = Metric {
+            name: "http.server.request.duration".into(),
+            kind: Kind::Histogram,
+            unit: "s".into(),
+            help: "How long requests took.".into(),
+        };
+        for (index, route) in ["/", "/pay"].into_iter().enumerate() {
+            let histogram = &mut self.duration[index];
+            if index == 1 && round == 150 {
+                histogram.counts.fill(0);
+                histogram.sum = 0.0;
+            }
+            for _ in 0..self.numbers.below(40) {
+                let seconds = 0.002 / (1.0 - self.numbers.share()) * (index + 1) as f64;
+                let bucket = histogram.bounds.partition_point(|bound| *bound < seconds);
+                histogram.counts[bucket] += 1;
+                histogram.sum += seconds;
+            }
+            out.put_metric(&metric, &[("http.route", route)], Point::Histogram(histogram.clone()));
+        }
+    }
+
+    fn host(&mut self, round: i64) -> Samples {
+        let mut out = Samples::default();
+        for (index, state) in ["used", "cached", "free"].into_iter().enumerate() {
+            self.memory[index] += self.numbers.below(64 << 20) as i64 - (32 << 20);
+            out.put_with(&MEMORY, &[("state", state)], self.memory[index]);
+        }
+        for cpu in 0..4 {
+            // A value that stays the same for long: chunks, and functions of change, have cases of their own for it.
+            let value = if cpu == 3 { 0.25 } else { self.numbers.share() };
+            out.put_with(&USED, &[("cpu", &cpu.to_string())], value);
+        }
+        self.failed += u64::from(round % 37 == 0);
+        out.put(&ERRORS, self.failed);
+        out
+    }
+}
+
+/// Both sides, with the same data.
+pub(super) struct Pair {
+    pub(super) prometheus: Prometheus,
+    /// The port of our side.
+    pub(super) ours: u16,
+    stop: Stop,
+    server: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.stop.set();
+        if let Some(server) = self.server.take() {
+            server.join().unwrap();
+        }
+    }
+}
+
+impl Pair {
+    pub(super) fn start() -> Option<Self> {
+        let prometheus = Prometheus::start()?;
+        let store = Store::memory();
+        fill(&prometheus, &store);
+        let stop = Stop::new();
+        let (address, server) = serve(store, stop.clone());
+        Some(Self { prometheus, ours: address.port(), stop, server: Some(server) })
+    }
+
+    /// Status and body of both; with `form` as a POST.
+    fn ask(&self, path: &str, form: Option<&str>) -> [(u16, Value); 2] {
+        [self.prometheus.port, self.ours].map(|port| {
+            let kind = [("Content-Type", "application/x-www-form-urlencoded"), ("Accept-Encoding", "identity")];
+            let asked = match form {
+                Some(form) => http(port, "POST", path, &kind, form.as_bytes()),
+                None => http(port, "GET", path, &kind[1..], b""),
+            };
+            let (status, body) = asked.unwrap_or_else(|error| panic!("{path}: {error}"));
+            (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+        })
+    }
+}
+
+/// Our own HTTP face over `store`, on a thread of its own.
+pub(super) fn serve(store: Store, stop: Stop) -> (SocketAddr, std::thread::JoinHandle<()>) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let identity = Identity { version: "1".into(), host: "box".into(), pid: 1, started: 1 };
+            let reporter = Arc::new(Reporter::new(identity, Board::new()));
+            let lock = web::Lock::default();
+            let listener = web::bind("127.0.0.1:0".parse().unwrap(), &lock).await.unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            let faces =
+                web::Faces { reporter, latest: Latest::new(), store, views: Views::default(), names: Vec::new(), lock };
+            web::serve(listener, faces, stop).await.unwrap();
+        });
+    });
+    (told.recv().unwrap(), thread)
+}
+
+fn fill(prometheus: &Prometheus, store: &Store) {
+    let shop = Resource::new("shop", "shop-1", &[("service.version", "1.2"), ("deployment.environment.name", "test")]);
+    let host = Resource::new("host", "shop-1", &[("host.name", "shop-1")]);
+    let mut sources = Sources::new();
+    for round in 0..ROUNDS {
+        let time = START + round * STEP;
+        let mut samples = sources.shop(round);
+        sources.histograms(&mut samples, round);
+        send(prometheus, store, &shop, &samples, time);
+        if round == 200 {
+            end(prometheus, store, &shop, time);
+        }
+        // Each minute, and half a second beside the others.
+        if round % 4 == 0 {
+            send(prometheus, store, &host, &sources.host(round), time);
+        }
+    }
+}
+
+fn send(prometheus: &Prometheus, store: &Store, resource: &Resource, samples: &Samples, time: i64) {
+    let nanos = time as u64 * 1_000_000_000 + 123_000_000;
+    post(prometheus, &samples.encode(resource, START as u64 * 1_000_000_000, nanos));
+    let t = time * 1000 + 123;
+    let target = translate::target_info(resource).map(|labels| ("target_info".to_owned(), labels, 1.0));
+    let families = translate::families(resource, samples.metrics(), samples.samples());
+    let series = families.into_iter().flat_map(|family| {
+        let name = family.name;
+        family.series.into_iter().map(move |series| (format!("{name}{}", series.suffix), series.labels, series.value))
+    });
+    for (name, labels, v) in series.chain(target) {
+        let labels = Labels::new(labels.into_iter().chain([("__name__".to_owned(), name)]));
+        assert!(store.append(&labels, Sample { t, v }), "{labels} at {t}");
+    }
+}
+
+/// The stale marker of the queue that ends: OTLP's point without a recorded value.
+fn end(prometheus: &Prometheus, store: &Store, resource: &Resource, time: i64) {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use prost::Message as _;
+    let mut samples = Samples::default();
+    samples.put_with(&DEPTH, &[("queue", "image")], 0.0);
+    let nanos = time as u64 * 1_000_000_000 + 123_000_000;
+    let mut request = ExportMetricsServiceRequest::decode(samples.encode(resource, 0, nanos).as_slice()).unwrap();
+    let metric = &mut request.resource_metrics[0].scope_metrics[0].metrics[0];
+    let Some(Data::Gauge(gauge)) = &mut metric.data else { panic!("{metric:?}") };
+    gauge.data_points[0].flags = 1;
+    gauge.data_points[0].value = None;
+    post(prometheus, &request.encode_to_vec());
+    let labels = [("__name__", "queue_depth"), ("instance", "shop-1"), ("job", "shop"), ("queue", "image")];
+    assert!(store.append(&Labels::new(labels), Sample { t: time * 1000 + 123, v: STALE }));
+}
+
+fn post(prometheus: &Prometheus, request: &[u8]) {
+    let kind = [("Content-Type", "application/x-protobuf")];
+    let (status, body) = http(prometheus.port, "POST", "/api/v1/otlp/v1/metrics", &kind, request).unwrap();
+    assert!((200..300).contains(&status), "{status}: {}", String::from_utf8_lossy(&body));
+}
+
+/// A series of an answer: its labels as text, and its samples.
+type Series = BTreeMap<String, Vec<(f64, f64)>>;
+
+/// The answer's series; `None` for an error.
+fn series(answer: &Value) -> Option<(String, Series)> {
+    let data = &answer["data"];
+    let kind = data["resultType"].as_str()?.to_owned();
+    let sample = |pair: &Value| (pair[0].as_f64().unwrap(), number(pair[1].as_str().unwrap()));
+    let result = &data["result"];
+    if kind == "scalar" || kind == "string" {
+        let value = if kind == "scalar" { vec![sample(result)] } else { Vec::new() };
+        return Some((kind, BTreeMap::from([(result.to_string(), value)])));
+    }
+    let mut found = Series::new();
+    for one in result.as_array()? {
+        let samples = match one.get("values") {
+            Some(values) => values.as_array()?.iter().map(sample).collect(),
+            None => vec![sample(&one["value"])],
+        };
+        assert!(found.insert(one["metric"].to_string(), samples).is_none(), "a series twice: {answer}");
+    }
+    Some((kind, found))
+}
+
+fn number(text: &str) -> f64 {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
+}
+
+/// What differs, or nothing.
+fn difference(query: &str, theirs: &Series, ours: &Series) -> Option<String> {
+    let (theirs_only, ours_only): (Vec<_>, Vec<_>) = (
+        theirs.keys().filter(|key| !ours.contains_key(*key)).take(3).collect(),
+        ours.keys().filter(|key| !theirs.contains_key(*key)).take(3).collect(),
+    );
+    if !theirs_only.is_empty() || !ours_only.is_empty() {
+        return Some(format!("only Prometheus has {theirs_only:?}, only we have {ours_only:?}"));
+    }
+    for (labels, theirs) in theirs {
+        let ours = &ours[labels];
+        if theirs.len() != ours.len() {
+            return Some(format!("{labels}: {} samples, ours {}", theirs.len(), ours.len()));
+        }
+        for (theirs, ours) in theirs.iter().zip(ours) {
+            let close = theirs.1 == ours.1
+                || theirs.1.is_nan() && ours.1.is_nan()
+                || (theirs.1 - ours.1).abs() <= 1e-12 * theirs.1.abs().max(ours.1.abs());
+            if theirs.0 != ours.0 || !(close || explained(query, ours.1)) {
+                return Some(format!("{labels}: {theirs:?}, ours {ours:?}"));
+            }
+        }
+    }
+    None
+}
+
+/// What may differ, and why: the date of an infinite time stamp. Go's conversion of such a number to an integer is the
+/// processor's own, and so is the month that Prometheus calculates from it; here it is no number.
+fn explained(query: &str, ours: f64) -> bool {
+    let dates = ["minute(", "hour(", "day_of_", "days_in_month(", "month(", "year("];
+    dates.iter().any(|function| query.starts_with(function)) && query.contains("odd") && ours.is_nan()
+}
+
+const SELECTORS: &[&str] = &[
+    "http_server_requests_total",
+    "http_server_requests_total{http_request_method=\"GET\"}",
+    "http_server_requests_total{http_response_status_code=~\"2..|5..\"}",
+    "queue_depth",
+    "queue_depth{queue!=\"mail\"}",
+    "system_memory_usage_bytes",
+    "system_cpu_utilization_ratio",
+    "system_cpu_utilization_ratio{cpu!~\"[01]\"}",
+    "http_server_request_duration_seconds_bucket",
+    "http_server_request_duration_seconds_count",
+    "http_server_request_duration_seconds_sum{http_route=\"/pay\"}",
+    "odd_name_of_all_things_milliseconds",
+    "jobs_failed_total",
+    "target_info",
+    "{job=\"shop\", __name__=~\"queue.*|odd.*\"}",
+    "absent_metric",
+];
+
+const OF_RANGES: &[&str] = &[
+    "rate",
+    "irate",
+    "increase",
+    "delta",
+    "idelta",
+    "deriv",
+    "changes",
+    "resets",
+    "avg_over_time",
+    "min_over_time",
+    "max_over_time",
+    "sum_over_time",
+    "count_over_time",
+    "last_over_time",
+    "present_over_time",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "absent_over_time",
+];
+
+const OF_VECTORS: &[&str] = &[
+    "abs",
+    "ceil",
+    "floor",
+    "exp",
+    "ln",
+    "log2",
+    "log10",
+    "sqrt",
+    "sgn",
+    "sort",
+    "sort_desc",
+    "absent",
+    "scalar",
+    "timestamp",
+    "round",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "deg",
+    "rad",
+    "minute",
+    "hour",
+    "day_of_week",
+    "day_of_month",
+    "day_of_year",
+    "days_in_month",
+    "month",
+    "year",
+    "-",
+    "+",
+];
+
+const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
+
+const GROUPINGS: &[&str] =
+    &["", "by (job)", "by (instance, http_request_method)", "without (instance)", "by (queue, cpu, state)", "by (le)"];
+
+/// Written by hand: what a generator would not think of.
+const BY_HAND: &[&str] = &[
+    "histogram_quantile(0.9, sum by (le, http_route) (rate(http_server_request_duration_seconds_bucket[5m])))",
+    "histogram_quantile(0.5, http_server_request_duration_seconds_bucket)",
+    "histogram_quantile(-1, http_server_request_duration_seconds_bucket)",
+    "histogram_quantile(1, rate(http_server_request_duration_seconds_bucket[2m]))",
+    "sum(rate(http_server_requests_total{http_response_status_code=\"500\"}[5m])) / sum(rate(http_server_requests_total[5m]))",
+    "sum by (job) (rate(http_server_requests_total[5m])) > 10",
+    "system_memory_usage_bytes / ignoring (state) group_left sum without (state) (system_memory_usage_bytes) * 100",
+    "queue_depth * on (job, instance) group_left (service_version) target_info",
+    "queue_depth and queue_depth > 0",
+    "queue_depth or system_cpu_utilization_ratio",
+    "queue_depth unless queue_depth{queue=\"mail\"}",
+    "queue_depth > bool 0",
+    "queue_depth == queue_depth",
+    "queue_depth != queue_depth",
+    "2 ^ 3 ^ 2",
+    "-2 ^ 2",
+    "7 % -3",
+    "1 / 0",
+    "0 / 0",
+    "\"a text\"",
+    "time()",
+    "vector(time())",
+    "vector(1) + on () vector(2)",
+    "pi()",
+    "1 == bool 1",
+    "up",
+    "topk(2, http_server_requests_total)",
+    "bottomk(3, http_server_requests_total)",
+    "topk by (http_request_method) (1, http_server_requests_total)",
+    "quantile(0.3, http_server_requests_total)",
+    "quantile by (job) (0.99, system_cpu_utilization_ratio)",
+    "count_values(\"value\", floor(queue_depth / 10))",
+    "quantile_over_time(0.9, queue_depth[10m])",
+    "predict_linear(queue_depth[15m], 3600)",
+    "predict_linear(system_memory_usage_bytes[30m], -60)",
+    "double_exponential_smoothing(queue_depth[10m], 0.5, 0.5)",
+    "label_replace(queue_depth, \"short\", \"$1\", \"queue\", \"(.).*\")",
+    "label_replace(queue_depth, \"queue\", \"\", \"queue\", \"mail\")",
+    "label_join(http_server_requests_total, \"both\", \"-\", \"http_request_method\", \"http_response_status_code\")",
+    "clamp(queue_depth, -5, 5)",
+    "clamp_min(queue_depth, 0)",
+    "clamp_max(queue_depth, 0)",
+    "clamp(queue_depth, 5, -5)",
+    "round(queue_depth, 0.5)",
+    "absent(absent_metric{a=\"b\", c=~\"d\"})",
+    "absent(sum(absent_metric))",
+    "absent_over_time(absent_metric{x=\"y\"}[5m])",
+    "sum(absent_metric) or vector(0)",
+    "queue_depth offset 10m",
+    "queue_depth offset -5m",
+    "queue_depth @ 1700001000",
+    "queue_depth @ end() - queue_depth @ start()",
+    "rate(http_server_requests_total[5m] offset 7m)",
+    "rate(http_server_requests_total[5m] @ 1700002000 offset 1m)",
+    "max_over_time(rate(http_server_requests_total[1m])[10m:30s])",
+    "sum_over_time(queue_depth[7m:])",
+    "avg_over_time(sum by (job) (queue_depth)[5m:1m] offset 2m)",
+    "min_over_time((queue_depth > 0)[20m:15s] @ 1700002500)",
+    "rate(http_server_requests_total[15s])",
+    "rate(http_server_requests_total[45m])",
+    "increase(jobs_failed_total[1h])",
+    "rate(jobs_failed_total[70m])",
+    "changes(odd_name_of_all_things_milliseconds[20m])",
+    "sum(odd_name_of_all_things_milliseconds)",
+    "avg(http_server_requests_total) by (job, http_response_status_code)",
+    "stddev_over_time(system_cpu_utilization_ratio{cpu=\"3\"}[30m])",
+    "count(count by (http_request_method) (http_server_requests_total))",
+    "sum without (http_request_method) (http_server_requests_total) - ignoring (http_request_method) group_right http_server_requests_total",
+    "http_server_requests_total / on (http_request_method) group_left sum by (http_request_method) (http_server_requests_total)",
+    "atan2(1, 2)",
+    "queue_depth atan2 queue_depth",
+    "hour() + minute()",
+    "day_of_week(vector(1700000000))",
+    "sgn(queue_depth) * abs(queue_depth) - queue_depth",
+    "sort(http_server_requests_total)",
+    "sort_desc(queue_depth)",
+    "queue_depth{queue=\"über \\\"x\\\"\\\\\"}",
+    "{\"queue_depth\"}",
+    "{\"queue_depth\", queue=\"mail\"}",
+    "queue_depth[1m]",
+    "http_server_requests_total[90s] offset 1h",
+    "queue_depth[10m:1m]",
+];
+
+/// A few hundred queries, the same in each run.
+fn queries() -> Vec<String> {
+    let mut numbers = Numbers(7);
+    let mut out: Vec<String> = BY_HAND.iter().map(|query| (*query).to_owned()).collect();
+    for function in OF_RANGES {
+        for _ in 0..4 {
+            let range = numbers.pick(&["1m", "2m", "5m", "17m", "30s", "1h"]);
+            out.push(format!("{function}({}[{range}])", numbers.pick(SELECTORS)));
+        }
+    }
+    for function in OF_VECTORS {
+        for _ in 0..2 {
+            out.push(format!("{function}({})", numbers.pick(SELECTORS)));
+        }
+    }
+    for aggregation in AGGREGATIONS {
+        for grouping in GROUPINGS {
+            let selector = numbers.pick(SELECTORS);
+            let of = numbers.pick(&["{}", "rate({}[5m])", "avg_over_time({}[3m])", "{} offset 3m"]);
+            out.push(format!("{aggregation} {grouping} ({})", of.replace("{}", selector)));
+        }
+    }
+    for operator in ["+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=", "> bool", "and", "or", "unless"] {
+        for _ in 0..2 {
+            let (left, right) = (numbers.pick(SELECTORS), numbers.pick(SELECTORS));
+            out.push(format!("{left} {operator} on (job, instance, cpu) {right}"));
+            let set = ["and", "or", "unless"].contains(&operator);
+            let right = if set || numbers.below(2) == 0 { left } else { "2.5" };
+            out.push(format!("{left} {operator} {right}"));
+        }
+    }
+    out
+}
+
+/// Instants and ranges at which each query is asked; more than a query needs to differ once.
+fn times(numbers: &mut Numbers) -> Vec<String> {
+    let instant = |time: i64, millis: u64| format!("query?time={time}.{millis:03}");
+    let mut out = vec![instant(START + numbers.below(4400) as i64, numbers.below(1000)), instant(END + 200, 0)];
+    let step = numbers.pick(&["15", "60", "7", "300", "31.5", "2m"]);
+    let start = START - 100 + numbers.below(2000) as i64;
+    out.push(format!("query_range?start={start}&end={}&step={step}", start + 900 + numbers.below(2400) as i64));
+    out
+}
+
+#[test]
+fn queries_have_the_answers_of_a_real_prometheus() {
+    let Some(pair) = Pair::start() else { return };
+    let mut numbers = Numbers(1);
+    let (mut compared, mut samples, mut texts, mut wrong) = (0, 0, 0, String::new());
+    let (mut errors, mut remarks, mut inexact) = (0, 0, 0);
+    let all = queries();
+    for query in &all {
+        for when in times(&mut numbers) {
+            let [(their_status, theirs), (our_status, ours)] =
+                pair.ask(&format!("/api/v1/{when}&query={}", escaped(query)), None);
+            compared += 1;
+            let place = format!("{query}\n    {when}");
+            if their_status != our_status || theirs["errorType"] != ours["errorType"] {
+                writeln!(wrong, "{place}\n    {their_status} {} ours {our_status} {}", theirs["error"], ours["error"])
+                    .unwrap();
+                continue;
+            }
+            let (Some((their_kind, theirs_found)), Some((our_kind, ours_found))) = (series(&theirs), series(&ours))
+            else {
+                errors += 1;
+                texts += usize::from(theirs["error"] == ours["error"]);
+                continue;
+            };
+            samples += theirs_found.values().map(Vec::len).sum::<usize>();
+            let unlike = theirs_found
+                .iter()
+                .flat_map(|(labels, theirs)| theirs.iter().zip(ours_found.get(labels).into_iter().flatten()))
+                .filter(|(a, b)| a.1 != b.1 && !(a.1.is_nan() && b.1.is_nan()))
+                .count();
+            if unlike > 0 && std::env::var_os("SHOW").is_some() {
+                println!("last bits of {unlike}: {query} {when}");
+            }
+            inexact += unlike;
+            let difference = (their_kind != our_kind)
+                .then(|| format!("{their_kind}, ours {our_kind}"))
+                .or_else(|| difference(query, &theirs_found, &ours_found))
+                .or_else(|| in_order(query, &theirs, &ours));
+            if let Some(difference) = difference {
+                writeln!(wrong, "{place}\n    {difference}").unwrap();
+            }
+            for kind in ["warnings", "infos"] {
+                if remark(&theirs[kind]) != remark(&ours[kind]) {
+                    writeln!(wrong, "{place}\n    {kind} {} ours {}", theirs[kind], ours[kind]).unwrap();
+                }
+                remarks += theirs[kind].as_array().map_or(0, Vec::len);
+            }
+        }
+    }
+    println!(
+        "{} queries, {compared} answers compared: {samples} samples ({inexact} differ in their last bits), {remarks} remarks, {errors} errors of which {texts} in the same words",
+        all.len()
+    );
+    let shown: String = wrong.lines().take(60).map(|line| format!("{line}\n")).collect();
+    assert!(wrong.is_empty(), "{} differ:\n{shown}", wrong.matches("\n    ").count() / 2);
+    assert!(compared > 900 && samples > 50_000, "{compared} answers, {samples} samples");
+}
+
+/// What is remarked, in any order.
+fn remark(all: &Value) -> Vec<String> {
+    let mut all: Vec<String> = all.as_array().into_iter().flatten().map(Value::to_string).collect();
+    all.sort();
+    all
+}
+
+/// Where the order is part of the answer.
+fn in_order(query: &str, theirs: &Value, ours: &Value) -> Option<String> {
+    let sorts = query.starts_with("sort") || query.starts_with("topk(") || query.starts_with("bottomk(");
+    if !sorts || theirs["data"]["resultType"] != "vector" {
+        return None;
+    }
+    let order = |answer: &Value| -> Vec<String> {
+        answer["data"]["result"].as_array().into_iter().flatten().map(|one| one["value"][1].to_string()).collect()
+    };
+    (order(theirs) != order(ours)).then(|| format!("in the order {:?}, ours {:?}", order(theirs), order(ours)))
+}
+
+#[test]
+fn series_names_and_values_are_those_of_a_real_prometheus() {
+    let Some(pair) = Pair::start() else { return };
+    let mut paths = vec!["labels".to_owned(), "query_exemplars?query=up".to_owned()];
+    for selector in SELECTORS {
+        paths.push(format!("series?match[]={}", escaped(selector)));
+        paths.push(format!("series?match[]={}&start={}&end={}", escaped(selector), START + 3500, START + 4000));
+        paths.push(format!("labels?match[]={}", escaped(selector)));
+        paths.push(format!("label/__name__/values?match[]={}", escaped(selector)));
+    }
+    paths.push("series?match[]=queue_depth&match[]=jobs_failed_total".to_owned());
+    for label in ["__name__", "queue", "le", "job", "nothing", "U__http_5f_route", "http_route"] {
+        paths.push(format!("label/{label}/values"));
+    }
+    for path in &paths {
+        let [(their_status, theirs), (our_status, ours)] = pair.ask(&format!("/api/v1/{path}"), None);
+        assert_eq!(their_status, our_status, "{path}");
+        let all = |answer: &Value| -> std::collections::BTreeSet<String> {
+            answer["data"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{path}: {answer}"))
+                .iter()
+                .map(Value::to_string)
+                .collect()
+        };
+        assert_eq!(all(&theirs), all(&ours), "{path}");
+    }
+    println!("{} lists compared", paths.len());
+}
+
+/// Parameters that Prometheus refuses, or takes where one might not think so.
+const BAD_REQUESTS: &[&str] = &[
+    "query",
+    "query?query=",
+    "query?query=up&time=x",
+    "query?query=up&time=2023-11-14",
+    "query?query=up&time=2023-11-14T22:13:20Z",
+    "query?query=up&time=2023-11-14T22:13:20.5%2B01:00",
+    "query?query=up&time=1e9",
+    "query?query=up&timeout=x",
+    "query?query=up&timeout=0",
+    "query?query=up&timeout=-1s",
+    "query?query=up&timeout=1h",
+    "query?query=up&lookback_delta=x",
+    "query?query=up&lookback_delta=1m",
+    "query?query=up&limit=x",
+    "query?query=up&limit=-1",
+    "query?query=queue_depth&limit=1&time=1700000100",
+    "query_range",
+    "query_range?query=up",
+    "query_range?query=up&start=1&end=0&step=1",
+    "query_range?query=up&start=0&end=10&step=0",
+    "query_range?query=up&start=0&end=10&step=-1",
+    "query_range?query=up&start=0&end=10&step=x",
+    "query_range?query=up&start=0&end=10&step=1y1y",
+    "query_range?query=up&start=0&end=11000&step=1",
+    "query_range?query=up&start=0&end=11001&step=1",
+    "query_range?query=up&start=0&end=10&step=1e300",
+    "series",
+    "series?match[]=",
+    "series?match[]=sum(up)",
+    "series?match[]=%7B%7D",
+    "series?match[]=%7Bx=~%22.*%22%7D",
+    "series?match[]=up%5B5m%5D",
+    "series?match[]=up&start=x",
+    "series?match[]=up&end=x",
+    "series?match[]=%zz",
+    "labels?match[]=%7B%7D",
+    "labels?match[]=up(",
+    "labels?start=x",
+    "labels?limit=x",
+    "label/job/values?match[]=%7B%7D",
+    "label/job/values?start=x",
+    "metadata?limit=x",
+    "metadata?limit_per_metric=x",
+    "query_exemplars?query=",
+    "query_exemplars?query=up&start=2&end=1",
+    "rules?type=x",
+    "format_query?query=sum(",
+    "format_query",
+];
+
+/// Queries likewise.
+const BAD_QUERIES: &[&str] = &[
+    "up +",
+    "sum(",
+    "up{",
+    "up{a}",
+    "up{a=b}",
+    "up{a=\"b\"",
+    "rate(up)",
+    "rate(up[5m:])",
+    "up[5m]",
+    "up[0s]",
+    "up[-5m]",
+    "up[]",
+    "nothing_known(up)",
+    "sum(up) by",
+    "sum by (a b) (up)",
+    "1 + \"a\"",
+    "\"a\" + \"b\"",
+    "up and 1",
+    "1 and 1",
+    "up == bool up[5m]",
+    "up offset",
+    "up offset x",
+    "up @",
+    "up @ x",
+    "topk(up)",
+    "topk(\"a\", up)",
+    "label_replace(up)",
+    "label_replace(up, \"a\", \"b\", \"c\", \"(\")",
+    "label_replace(up, \"\", \"b\", \"c\", \".*\")",
+    "{__name__=\"a\", __name__=\"b\"}",
+    "up{__name__=\"x\"}",
+    "{}",
+    "{a=\"\"}",
+    "{a=~\"(\"}",
+    "{a=~\".*\"}",
+    "up up",
+    "1 1",
+    ")",
+    "(",
+    "((up)",
+    "up)",
+    "#",
+    "# only a comment",
+    "'a",
+    "\"\\x\"",
+    "1h",
+    "up * on (a) group_left group_right up",
+    "up * group_left up",
+    "up / ignoring (a) group_left (a) up",
+    "sum(up, up)",
+    "absent()",
+    "time(1)",
+    "vector(up)",
+    "scalar(1)",
+    "count_values(1, up)",
+    "quantile(\"x\", up)",
+    "-\"a\"",
+    "!up",
+    "up{a=\"b\",,}",
+    "up{,}",
+    "sum without up",
+    "bool",
+    "1 < 2",
+    "1 < bool 2",
+    "up < bool \"x\"",
+    "histogram_quantile(up)",
+    "http_server_requests_total + on (job) http_server_requests_total",
+    "queue_depth * on (job) group_left queue_depth",
+    "label_replace(queue_depth, \"queue\", \"same\", \"queue\", \".*\")",
+    "sum_over_time(queue_depth)",
+    "0x",
+    "1e",
+    "up{\"a\"}",
+    "\u{0}",
+    "é",
+    "up == on(x) group_left(y) up",
+    "rate(queue_depth[5m])[5m]",
+    "(up)[5m]",
+    "up[5m][5m]",
+    "up[5m] offset 1m offset 2m",
+    "1 @ 5",
+    "up @ start(",
+];
+
+#[test]
+fn bad_requests_are_refused_as_a_real_prometheus_refuses_them() {
+    let Some(pair) = Pair::start() else { return };
+    let range = "start=1700000000&end=1700000060&step=15";
+    let mut paths: Vec<String> = BAD_REQUESTS.iter().map(|path| (*path).to_owned()).collect();
+    for query in BAD_QUERIES {
+        paths.push(format!("query?time=1700001000&query={}", escaped(query)));
+        paths.push(format!("query_range?{range}&query={}", escaped(query)));
+    }
+    let (mut wrong, mut same, mut refused) = (String::new(), 0, 0);
+    for path in &paths {
+        let [(their_status, theirs), (our_status, ours)] = pair.ask(&format!("/api/v1/{path}"), None);
+        let shape =
+            |status: u16, answer: &Value| (status, answer["status"].to_string(), answer["errorType"].to_string());
+        if shape(their_status, &theirs) != shape(our_status, &ours) {
+            writeln!(wrong, "{path}\n    {their_status} {theirs}\n    {our_status} {ours}").unwrap();
+        } else if their_status != 200 {
+            refused += 1;
+            if theirs["error"] == ours["error"] {
+                same += 1;
+            } else if std::env::var_os("SHOW").is_some() {
+                println!("{path}\n    {}\n    {}", theirs["error"], ours["error"]);
+            }
+        }
+    }
+    println!("{} requests, {refused} refused by both, {same} of these in the same words", paths.len());
+    assert!(wrong.is_empty(), "{wrong}");
+}
