@@ -4,11 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "systems/find.rs"]
+mod find;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
-#[path = "systems/find.rs"]
-mod find;
 #[path = "support/mariadb.rs"]
 mod mariadb_server;
 #[path = "systems/postgres.rs"]

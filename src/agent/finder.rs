@@ -190,7 +190,8 @@ impl Roster {
 
     /// Ends all jobs; what they said stays for the next plan to keep or forget.
     async fn end(self) {
-        let jobs: Vec<(Stop, JoinHandle<()>)> = self.watching.into_values().filter_map(|watching| watching.job).collect();
+        let jobs: Vec<(Stop, JoinHandle<()>)> =
+            self.watching.into_values().filter_map(|watching| watching.job).collect();
         jobs.iter().for_each(|(stop, _)| stop.set());
         for (_, task) in jobs {
             let abort = task.abort_handle();

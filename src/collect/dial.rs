@@ -78,7 +78,11 @@ pub async fn dial(address: &Address, tls: Option<&Arc<rustls::ClientConfig>>, bu
 /// Why no connection to `name` was made, in words: the permissions of a socket are a refusal too.
 pub fn failed(name: &str, error: &io::Error) -> CollectError {
     let text = format!("cannot connect to {name}: {error}");
-    if error.kind() == io::ErrorKind::PermissionDenied { CollectError::Denied(text) } else { CollectError::Connect(text) }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        CollectError::Denied(text)
+    } else {
+        CollectError::Connect(text)
+    }
 }
 
 /// A connection that ends when the server sends more than its budget.

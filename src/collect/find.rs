@@ -90,9 +90,7 @@ pub fn look(proc: &Path, known: &dyn Fn(&str) -> bool) -> Seen {
 fn is_there(place: &Place) -> bool {
     match place {
         Place::Tcp(_) => true,
-        Place::Unix(path) => {
-            !std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-        }
+        Place::Unix(path) => !std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound),
     }
 }
 

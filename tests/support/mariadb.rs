@@ -29,7 +29,11 @@ impl Mariadb {
         let mut command = release.command("mysql", &release.program(&["/usr/sbin/mariadbd"]));
         command.args(["--no-defaults", &data, "--bind-address=127.0.0.1", &format!("--port={port}")]);
         command.arg(format!("--socket={}/mysqld.sock", folder.inside()));
-        command.args(["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", "--performance-schema=ON"]);
+        command.args([
+            "--innodb-buffer-pool-size=16M",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--performance-schema=ON",
+        ]);
         let process = Process::start(&mut command, &folder.path().join("log"));
         let mut server = Self { folder, process, port };
         wait_for("a MariaDB that answers", Duration::from_secs(60), || {

@@ -42,7 +42,8 @@ fn hint(source: &Value) -> &str {
 #[test]
 fn servers_are_found_and_read_and_one_that_lets_nobody_in_says_what_does_and_is_no_fault() {
     let redis = Redis::start(Release::Here, "redis-server", &[]);
-    let locked = Redis::start(Release::Here, "redis-server", &["--requirepass", "secret-word"]);
+    let locked = Redis::start(Release::Here, "redis-server", &[]);
+    locked.ask(&["CONFIG", "SET", "requirepass", "secret-word"]);
     let postgres = Postgres::start(Release::Here, "");
     let mariadb = Mariadb::start();
     let site = Site::new();
@@ -66,7 +67,8 @@ fn servers_are_found_and_read_and_one_that_lets_nobody_in_says_what_does_and_is_
 
     // The command as it stands, then as the hint says.
     let words = command.strip_prefix("sudo -u postgres ").unwrap();
-    let granted = Command::new("sh").args(["-c", &format!("cd / && setpriv --reuid=postgres --clear-groups {words}")]).output();
+    let granted =
+        Command::new("sh").args(["-c", &format!("cd / && setpriv --reuid=postgres --clear-groups {words}")]).output();
     let granted = granted.unwrap();
     assert!(granted.status.success(), "{}", String::from_utf8_lossy(&granted.stderr));
     assert!(site.run(&["reload"]).status.success());
@@ -99,14 +101,22 @@ fn a_kind_that_is_off_or_named_is_not_found_and_a_server_that_comes_later_is() {
 }
 
 #[test]
-fn without_the_right_to_see_the_files_of_others_a_server_is_found_by_its_command_line() {
+fn without_the_right_to_see_the_files_of_others_servers_are_found_by_their_command_line_and_let_us_in_as_told() {
     let redis = Redis::start(Release::Here, "redis-server", &[]);
     let postgres = Postgres::start(Release::Here, "");
+    let mariadb = Mariadb::start();
     let site = Site::new();
-    discovering(&site, "mysql: off");
-    let as_other = site.start_as("daemon");
+    discovering(&site, "pgbouncer: off");
+    let _agent = site.start_as("daemon");
     source(&site, "redis", redis.port, is_read);
     let refused = source(&site, "postgres", postgres.port, |source| !hint(source).is_empty());
     assert!(hint(&refused).contains("CREATE ROLE daemon LOGIN"), "{refused}");
-    drop(as_other);
+    let refused = source(&site, "mysql", mariadb.port, |source| !hint(source).is_empty());
+    let command = hint(&refused).lines().find_map(|line| line.strip_prefix("sudo ")).expect("a command");
+    assert!(command.contains("CREATE USER daemon@localhost IDENTIFIED VIA unix_socket"), "{command}");
+    let granted = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(granted.status.success(), "{command}: {}", String::from_utf8_lossy(&granted.stderr));
+    assert!(site.run(&["reload"]).status.success());
+    let read = source(&site, "mysql", mariadb.port, is_read);
+    assert!(!read["detail"].as_str().unwrap().contains("right"), "all rights are there: {read}");
 }

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::rules::is_usual;
+use super::rules::is_looked_in;
 
 /// What the collector of Redis reads of the server itself.
 const REDIS: &str = "resetchannels -@all +ping +info '+slowlog|get' '+slowlog|len' '+latency|latest' '+client|list'";
@@ -14,7 +14,7 @@ const REDIS: &str = "resetchannels -@all +ping +info '+slowlog|get' '+slowlog|le
 /// A role that comes by the socket, without a password.
 pub(super) fn postgres(user: &str, folder: &Path, port: u16) -> String {
     let mut place = String::new();
-    if !is_usual(folder) {
+    if !is_looked_in(folder) {
         place = format!(" -h {}", shell(&folder.to_string_lossy()));
     }
     if port != 5432 {

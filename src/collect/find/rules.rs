@@ -8,7 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::{Place, Process, Seen, grants};
+use super::{Listening, Place, Process, Seen, grants};
 use crate::collect::entry::{Entry, Of, System, Watched};
 use crate::collect::{mysql, nats, pgbouncer, postgres, rabbitmq, redis};
 
@@ -69,16 +69,7 @@ pub fn servers(seen: &Seen, kinds: &[&str], user: Option<&str>) -> Vec<Server> {
         let ours = |process: &Process| kind.processes.contains(&process.name.as_str());
         let processes: Vec<&Process> =
             seen.processes.iter().map(|process| &**process).filter(|process| ours(process)).collect();
-        let socket = |listening: &'_ super::Listening| match &listening.process {
-            Some(process) => ours(process),
-            None => processes.iter().any(|process| !process.open && looks_like(kind, &listening.place, process)),
-        };
-        let sockets: Vec<Socket<'_>> = seen
-            .listening
-            .iter()
-            .filter(|listening| socket(listening))
-            .map(|listening| Socket { place: &listening.place, process: listening.process.as_deref() })
-            .collect();
+        let sockets = sockets(kind, &seen.listening, &processes);
         let mut ports = Vec::new();
         let mut found = (kind.servers)(&sockets, &Asked { user, processes });
         found.retain(|server| {
@@ -92,23 +83,60 @@ pub fn servers(seen: &Seen, kinds: &[&str], user: Option<&str>) -> Vec<Server> {
     out
 }
 
-/// Whether a socket whose owner may not be seen is where `process` of the kind would have its own.
-fn looks_like(kind: &Kind, place: &Place, process: &Process) -> bool {
+/// The sockets of the `processes` of a kind.
+fn sockets<'a>(kind: &Kind, listening: &'a [Listening], processes: &[&'a Process]) -> Vec<Socket<'a>> {
+    let closed: Vec<&Process> = processes.iter().filter(|process| !process.open).copied().collect();
+    let unknown = || listening.iter().filter(|listening| listening.process.is_none());
+    // One that names its place has no other; of these two a further port stands in a config, or for other ends.
+    let names_none = |process: &&&'a Process| {
+        matches!(kind.key, "nats" | "rabbitmq") || !unknown().any(|listening| names(process, &listening.place))
+    };
+    let silent: Vec<&Process> = closed.iter().filter(names_none).copied().collect();
+    let socket = |listening: &'a Listening| {
+        let place = &listening.place;
+        let process = match &listening.process {
+            Some(owner) => Some(processes.iter().find(|process| process.pid == owner.pid).copied()?),
+            None => match closed.iter().find(|process| names(process, place)) {
+                Some(process) => Some(*process),
+                None if silent.is_empty() || !is_usual(kind, place) => return None,
+                None => silent.first().filter(|_| silent.len() == 1).copied(),
+            },
+        };
+        Some(Socket { place, process })
+    };
+    listening.iter().filter_map(socket).collect()
+}
+
+/// Whether a server of the kind would have its socket there.
+fn is_usual(kind: &Kind, place: &Place) -> bool {
     match (place, kind.key) {
-        (Place::Tcp(at), _) => at.port() == kind.port || names(process, at.port()),
+        (Place::Tcp(at), _) => at.port() == kind.port,
         (Place::Unix(path), "postgres") => postgres_port(path).is_some_and(|port| port != 6432),
         (Place::Unix(path), "pgbouncer") => postgres_port(path) == Some(6432),
         (Place::Unix(path), "mysql") => is_mysql(path) && path.components().any(|part| part.as_os_str() == "mysqld"),
-        (Place::Unix(path), "redis") => path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("redis")),
+        (Place::Unix(path), "redis") => {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("redis"))
+        }
         _ => false,
     }
 }
 
-/// Whether its command line names the port: `-p 5433`, `--port=6380`, `redis-server *:6380`.
-fn names(process: &Process, port: u16) -> bool {
-    let port = port.to_string();
-    let words = process.command.iter().flat_map(|word| word.split_whitespace());
-    words.filter_map(|word| word.rsplit([':', '=']).next()).any(|word| word == port)
+/// Whether its command line names the place: `-p 5433`, `--port=6380`, `redis-server *:6380`, `--socket=/tmp/a.sock`.
+fn names(process: &Process, place: &Place) -> bool {
+    let mut words = process.command.iter().flat_map(|word| word.split_whitespace());
+    let port = match place {
+        Place::Tcp(at) => Some(at.port()),
+        Place::Unix(path) => postgres_port(path),
+    };
+    match (port, place) {
+        (Some(port), _) => {
+            words.any(|word| word.rsplit([':', '=']).next().and_then(|word| word.parse().ok()) == Some(port))
+        }
+        (None, Place::Unix(path)) => {
+            words.any(|word| word.rsplit('=').next().is_some_and(|word| Path::new(word) == path))
+        }
+        (None, Place::Tcp(_)) => false,
+    }
 }
 
 /// The sockets by server: those of one process, and each one whose process may not be seen.
@@ -330,7 +358,7 @@ pub fn user_name(passwd: &str, id: u32) -> Option<String> {
 }
 
 /// The folder of a socket that the system's own clients look in.
-pub(super) fn is_usual(folder: &Path) -> bool {
+pub(super) fn is_looked_in(folder: &Path) -> bool {
     [PathBuf::from("/run/postgresql"), PathBuf::from("/var/run/postgresql")].iter().any(|usual| usual == folder)
 }
 
