@@ -13,12 +13,14 @@ mod harness;
 mod mariadb_server;
 #[path = "systems/postgres.rs"]
 mod postgres;
+#[allow(dead_code, reason = "for the tests to come of this and other programs")]
 #[path = "support/postgres.rs"]
 mod postgres_server;
 #[path = "systems/redis.rs"]
 mod redis;
 #[path = "support/redis.rs"]
 mod redis_server;
+#[allow(dead_code, reason = "for the tests to come of this and other programs")]
 #[path = "support/release.rs"]
 mod release;
 #[path = "systems/round.rs"]
