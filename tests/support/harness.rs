@@ -230,22 +230,6 @@ impl Site {
         agent
     }
 
-    /// Starts the agent as another user of the system.
-    pub(crate) fn start_as(&self, user: &str) -> Process {
-        let program = self.path("plimsoll");
-        fs::copy(env!("CARGO_BIN_EXE_plimsoll"), &program).unwrap();
-        let owned = Command::new("chown").args(["-R", user]).arg(self.dir.path()).status().unwrap();
-        assert!(owned.success());
-        let mut command = Command::new("setpriv");
-        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--"]).arg(program);
-        command.args(["run", "--state"]).arg(self.state()).env("HOME", self.dir.path()).current_dir("/");
-        command.env_remove("RUNTIME_DIRECTORY").env_remove("STATE_DIRECTORY").env_remove("NOTIFY_SOCKET");
-        command.arg("--config").arg(self.path("plimsoll.yaml"));
-        let mut agent = Process::start(&mut command, &self.path("agent.log"));
-        self.answers(&mut agent);
-        agent
-    }
-
     /// Starts the agent without a config; an error when another one has the page's port.
     pub(crate) fn try_bare(&self) -> Result<Process, String> {
         let log = self.path("agent.log");

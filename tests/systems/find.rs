@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::{Site, host_name, wait_for};
+use super::harness::{Process, Site, host_name, wait_for};
 use super::mariadb_server::Mariadb;
 use super::postgres_server::Postgres;
 use super::redis_server::Redis;
@@ -19,6 +19,24 @@ fn discovering(site: &Site, collect: &str) {
     let port = site.port;
     let text = format!("listen: {{ http: \"127.0.0.1:{port}\" }}\nhost: off\nlogs: off\ncollect: {{ {collect} }}\n");
     std::fs::write(site.path("plimsoll.yaml"), text).unwrap();
+}
+
+/// Starts the agent as another user of the system.
+fn start_as(site: &Site, user: &str) -> Process {
+    let (folder, program) = (site.path(""), site.path("plimsoll"));
+    std::fs::copy(env!("CARGO_BIN_EXE_plimsoll"), &program).unwrap();
+    assert!(Command::new("chown").args(["-R", user]).arg(&folder).status().unwrap().success());
+    let mut command = Command::new("setpriv");
+    command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--"]).arg(program);
+    command.args(["run", "--state"]).arg(site.state()).env("HOME", &folder).current_dir("/");
+    command.env_remove("RUNTIME_DIRECTORY").env_remove("STATE_DIRECTORY").env_remove("NOTIFY_SOCKET");
+    command.arg("--config").arg(site.path("plimsoll.yaml"));
+    let mut agent = Process::start(&mut command, &site.path("agent.log"));
+    wait_for("an agent that answers", SOON, || {
+        agent.check();
+        site.status().map(|_| ())
+    });
+    agent
 }
 
 /// The source `kind` with this port, when it stands in the report and `wanted` says so.
@@ -107,7 +125,7 @@ fn without_the_right_to_see_the_files_of_others_servers_are_found_by_their_comma
     let mariadb = Mariadb::start();
     let site = Site::new();
     discovering(&site, "pgbouncer: off");
-    let _agent = site.start_as("daemon");
+    let _agent = start_as(&site, "daemon");
     source(&site, "redis", redis.port, is_read);
     let refused = source(&site, "postgres", postgres.port, |source| !hint(source).is_empty());
     assert!(hint(&refused).contains("CREATE ROLE daemon LOGIN"), "{refused}");
