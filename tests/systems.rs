@@ -6,13 +6,17 @@
 
 #[path = "systems/blame.rs"]
 mod blame;
-#[path = "support/cgroup.rs"]
-mod cgroup;
 #[path = "systems/bullmq.rs"]
 mod bullmq;
+#[path = "support/cgroup.rs"]
+mod cgroup;
+#[path = "systems/find.rs"]
+mod find;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "support/mariadb.rs"]
+mod mariadb_server;
 #[path = "systems/mysql.rs"]
 mod mysql;
 #[path = "support/mysql.rs"]

@@ -76,8 +76,13 @@ async fn put_queues(
 }
 
 async fn put_all(session: &mut Session, processes: &Processes, out: &mut Samples) -> Result<(), CollectError> {
-    let plain =
-        [("ZCARD", "schedule"), ("ZCARD", "retry"), ("ZCARD", "dead"), ("GET", "stat:processed"), ("GET", "stat:failed")];
+    let plain = [
+        ("ZCARD", "schedule"),
+        ("ZCARD", "retry"),
+        ("ZCARD", "dead"),
+        ("GET", "stat:processed"),
+        ("GET", "stat:failed"),
+    ];
     let commands: Vec<Vec<String>> =
         plain.iter().map(|(command, key)| vec![(*command).to_owned(), (*key).to_owned()]).collect();
     let answers = session.ask_all(&commands).await?;
