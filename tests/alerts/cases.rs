@@ -20,9 +20,8 @@ groups:
 fn an_alert_waits_fires_and_ends_and_both_sides_are_told_its_own_times() {
     let rig = Rig::new();
     let alertmanager = Alertmanager::start();
-    let endpoint = alertmanager.iter().map(|am| {
-        format!("    am: {{ alertmanager: {{ endpoints: [\"{}\"] }} }}\n", am.endpoint())
-    });
+    let endpoint =
+        alertmanager.iter().map(|am| format!("    am: {{ alertmanager: {{ endpoints: [\"{}\"] }} }}\n", am.endpoint()));
     rig.rules("spells.yml", SPELL);
     rig.config(&endpoint.collect::<String>(), "");
     rig.target.set("load{service=\"web\"}", 1.0);
@@ -118,7 +117,10 @@ fn what_is_quiet_or_ends_while_it_waits_is_told_to_nobody_and_without_for_nothin
     assert!(rig.shown("alertname=\"Never\"").is_empty());
     assert_eq!(rig.shown("alertname=\"Short\"").keys().collect::<Vec<_>>(), ["pending"]);
     let shown = rig.shown("alertname=\"AtOnce\"");
-    assert_eq!((shown.keys().map(String::as_str).collect(), shown["firing"][0]), (vec!["firing"], at_once[0].starts_at));
+    assert_eq!(
+        (shown.keys().map(String::as_str).collect(), shown["firing"][0]),
+        (vec!["firing"], at_once[0].starts_at)
+    );
     let shown = rig.shown("alertname=\"Less\"");
     assert_eq!((shown["pending"].len(), shown["firing"][0]), (1, less[0].starts_at), "not between two rounds");
     assert_eq!((shown["firing"][0] - shown["pending"][0]) % 3000, 0, "but in the next one");

@@ -41,9 +41,8 @@ fn settled(rig: &Rig) {
 fn over_restarts_and_crashes_a_firing_alert_is_not_new_and_nothing_ends_because_the_agent_was_away() {
     let rig = Rig::new();
     let alertmanager = Alertmanager::start();
-    let endpoint = alertmanager.iter().map(|am| {
-        format!("    am: {{ alertmanager: {{ endpoints: [\"{}\"] }} }}\n", am.endpoint())
-    });
+    let endpoint =
+        alertmanager.iter().map(|am| format!("    am: {{ alertmanager: {{ endpoints: [\"{}\"] }} }}\n", am.endpoint()));
     rig.rules("lives.yml", RULES);
     rig.config(&endpoint.collect::<String>(), "");
     rig.target.set("load", 6.0);

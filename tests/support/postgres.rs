@@ -86,6 +86,11 @@ impl Postgres {
         self.process.as_ref().map(Process::log).unwrap_or_default()
     }
 
+    /// The folder of its socket, as we see it.
+    pub(crate) fn socket(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// The rows that `sql` gives in `database`, unaligned.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         self.try_sql(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
