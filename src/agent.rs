@@ -26,7 +26,6 @@ use crate::spool::disk::RealDisk;
 use crate::spool::{Limits, Spool};
 use crate::status::Board;
 use crate::status::report::{Identity, Reporter};
-use crate::store::Store;
 use crate::store::latest::Latest;
 use crate::store::{self, Store};
 use crate::web;
@@ -34,6 +33,7 @@ use crate::web;
 mod alerts;
 mod budget;
 mod find;
+mod finder;
 mod greet;
 mod mounts;
 mod plan;
@@ -128,7 +128,8 @@ impl Base {
         let metrics = open_spool(&state, Signal::Metrics, config, &board)?;
         let store = open_store(&state, config, &board, &metrics)?;
         let own = Resource::new("plimsoll", &host, &[]);
-        let pipeline = Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store), own, board.clone())?;
+        let pipeline =
+            Pipeline::over(logs.clone(), metrics.clone(), Latest::new(), Some(store.clone()), own, board.clone())?;
         let identity = Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: host.clone(),
@@ -148,7 +149,7 @@ impl Base {
             logs,
             metrics,
             pipeline,
-            store: Store::memory(),
+            store,
             views,
             ledger,
             reporter,
@@ -172,6 +173,7 @@ impl Base {
         let mut plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
         plan.alerts.as_ref().map_or(Ok(()), alerts::Prepared::refuse).map_err(|error| format!("{error:#}"))?;
         if config == *current {
+            running.look_again();
             let other = plan.alerts.take().filter(|alerts| !alerts.same_rules(running.alerts()));
             let Some(other) = other else { return Ok("nothing changed".into()) };
             running.swap_alerts(other, self, STOP_TIME).await.map_err(|error| format!("{error:#}"))?;

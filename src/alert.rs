@@ -8,4 +8,5 @@ pub mod presence;
 pub mod rules;
 pub mod state;
 pub mod template;
+pub mod testing;
 pub mod view;

@@ -18,6 +18,7 @@ pub mod query;
 pub mod reach;
 pub mod reload;
 pub mod status;
+pub mod test;
 
 /// One small program per server: ships logs and host metrics to Loki and Prometheus, or keeps them on the box.
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ enum Command {
     Run(Run),
     /// Check the config: file, line, column, what is allowed
     Check(check::Args),
+    /// Test what is written for the agent: rules, in promtool's file format
+    Test(test::Args),
     /// One screen: sources, spool, destinations, losses
     Status(status::Args),
     /// Ask the agent's store in PromQL
@@ -74,7 +77,8 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Check(args) => Ok(check::run(&args)),
+        Command::Check(args) => Ok(check::run(&args, &catalogue())),
+        Command::Test(args) => Ok(test::run(&args)),
         Command::Metrics(args) => metrics::run(&args, &catalogue()),
         Command::Run(args) => {
             let options = agent::Options { config: args.config, state: args.state };

@@ -123,3 +123,23 @@ fn the_example_config_names_every_key_that_this_version_takes() {
         }
     }
 }
+
+#[test]
+fn shipped_rules_name_only_metrics_that_the_agent_emits() {
+    use plimsoll::alert::rules::load;
+    use plimsoll::store::translate::metric_name;
+    let loaded = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts"), &[]);
+    assert!(loaded.errors.is_empty() && loaded.warnings.is_empty(), "{:?} {:?}", loaded.errors, loaded.warnings);
+    assert!(!loaded.groups.is_empty() && !loaded.fleet.is_empty());
+    let catalogue: Vec<String> = plimsoll::cli::catalogue()
+        .into_iter()
+        .flatten()
+        .filter_map(|desc| metric_name(desc.name, desc.kind, desc.unit))
+        .collect();
+    let rules = loaded.groups.iter().chain(&loaded.fleet).flat_map(|group| &group.rules);
+    let strange: Vec<_> = rules
+        .flat_map(|rule| rule.expr.names().into_iter().map(|name| (rule.name.as_str(), name)))
+        .filter(|(_, name)| !catalogue.iter().any(|known| known == name))
+        .collect();
+    assert!(strange.is_empty(), "not in the catalogue: {strange:?}");
+}

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "stack_tests/alerts.rs"]
+mod alerts;
 #[path = "stack_tests/differential.rs"]
 mod differential;
 #[path = "stack_tests/faults.rs"]
@@ -20,12 +22,23 @@ mod logs;
 mod loki;
 #[path = "stack_tests/metrics.rs"]
 mod metrics;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/postgres.rs"]
+mod postgres_server;
 #[path = "support/prometheus.rs"]
 mod prometheus;
 #[path = "stack_tests/query.rs"]
 mod query;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/redis.rs"]
+mod redis_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/release.rs"]
+mod release;
 #[path = "stack_tests/scrape.rs"]
 mod scrape;
+#[path = "stack_tests/servers.rs"]
+mod servers;
 
 use std::time::Duration;
 

@@ -179,7 +179,7 @@ pub(super) fn off(base: &Base, before: Option<&Alerts>) {
 }
 
 fn parts(base: &Base, config: &Config, about: &About, line: &Line) -> Parts {
-    let store = base.store.clone();
+    let pipeline = base.pipeline.clone();
     let limits = Limits {
         samples: SAMPLES,
         steps: 11_000,
@@ -190,10 +190,8 @@ fn parts(base: &Base, config: &Config, about: &About, line: &Line) -> Parts {
     Parts {
         store: base.store.clone(),
         record: Arc::new(move |rows| {
-            for (labels, sample) in rows {
-                // One that is not newer is left out, as in Prometheus.
-                let _newer = store.append(labels, *sample);
-            }
+            // What is not taken is counted by the pipeline.
+            let _counted = pipeline.push_recorded(rows).is_err();
         }),
         views: base.views.clone(),
         board: base.board.clone(),

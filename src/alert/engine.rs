@@ -27,11 +27,14 @@ mod count;
 /// Takes rows that rules yield.
 pub type Record = Arc<dyn Fn(&[(Labels, Sample)]) + Send + Sync>;
 
+/// Takes alerts that are to be sent.
+pub type Offer = Arc<dyn Fn(&[notify::Alert]) + Send + Sync>;
+
 /// Those who are told, as the loop sees them.
 #[derive(Clone)]
 pub struct Outlet {
     /// Takes what a round has to send; nothing leaves yet.
-    pub offer: Arc<dyn Fn(&[notify::Alert]) + Send + Sync>,
+    pub offer: Offer,
     /// What waits, for the state file.
     pub snapshot: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Lets leave what the latest snapshot had.

@@ -246,6 +246,12 @@ impl Run {
         gone
     }
 
+    /// Each rule whose latest evaluation failed, with what it said.
+    pub fn errors(&self) -> impl Iterator<Item = (&str, &str)> {
+        let rules = self.group.rules.iter().zip(&self.rules);
+        rules.filter(|(_, run)| !run.error.is_empty()).map(|(rule, run)| (rule.name.as_str(), run.error.as_str()))
+    }
+
     /// The series that it yielded last, to be ended when it goes.
     pub fn series(&self) -> impl Iterator<Item = &Labels> {
         self.rules.iter().chain([&self.failing]).flat_map(|run| &run.previous)

@@ -75,20 +75,36 @@ impl Scene<'_> {
         if let (Some(query), true) = (self.recorded.get(name), depth > 0) {
             return self.of_query(query, depth - 1);
         }
-        // Users' own metrics come from where nobody knows.
-        let Some(kinds) = self.catalogue.kinds.get(name) else { return Presence::Here };
-        let sources: Vec<_> =
-            self.board.sources().into_iter().filter(|(_, source)| kinds.contains(&*source.kind.get())).collect();
-        if sources.is_empty() {
+        let Some(kinds) = self.catalogue.kinds.get(name) else { return self.of_users_own(name) };
+        let faults = self.faults(|kind| kinds.contains(kind));
+        if faults.is_empty() {
             return Presence::NotHere(kinds.iter().copied().collect::<Vec<_>>().join(" or "));
         }
-        let faults: Vec<(String, String)> =
-            sources.iter().map(|(source, entry)| (source.clone(), entry.fault.get())).collect();
         if faults.iter().any(|(_, fault)| fault.is_empty()) || self.came(name) {
             return Presence::Here;
         }
         let why = faults.first().map(|(source, fault)| format!("{source}: {fault}")).unwrap_or_default();
         Presence::CannotFire { why, mend: "plimsoll doctor".into() }
+    }
+
+    /// Nobody knows where users' own metrics come from. While one does not come and a scraped target fails, that target
+    /// is the likeliest; better said once too often than a dead rule that looks quiet.
+    fn of_users_own(&self, name: &str) -> Presence {
+        let faults = self.faults(|kind| kind == "scrape");
+        let failing = faults.iter().find(|(_, fault)| !fault.is_empty());
+        match failing.filter(|_| !name.starts_with("ALERTS") && !self.came(name)) {
+            Some((source, fault)) => Presence::CannotFire {
+                why: format!("no {name} comes, and {source}: {fault}"),
+                mend: "plimsoll doctor".into(),
+            },
+            None => Presence::Here,
+        }
+    }
+
+    /// The sources of some kinds with their faults, empty where they are fine.
+    fn faults(&self, wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let sources = self.board.sources().into_iter().filter(|(_, source)| wanted(&source.kind.get()));
+        sources.map(|(name, source)| (name, source.fault.get())).collect()
     }
 
     fn came(&self, name: &str) -> bool {
@@ -142,5 +158,16 @@ mod tests {
         assert_eq!(why, "redis 127.0.0.1:6379: NOAUTH: name a password");
         store.append(&Labels::new([(NAME, "redis_commands_processed_total")]), Sample { t: 900, v: 1.0 });
         assert_eq!(judge(&board, &store, "redis:rate > 1"), Presence::Here, "a part of it comes all the same");
+
+        let target = board.source("scrape box:9187");
+        target.kind.set("scrape");
+        assert_eq!(judge(&board, &store, "shop_orders_total > 1"), Presence::Here, "its target is fine");
+        target.fault.set("connection refused");
+        let Presence::CannotFire { why, .. } = judge(&board, &store, "shop_orders_total > 1") else {
+            panic!("its target fails")
+        };
+        assert_eq!(why, "no shop_orders_total comes, and scrape box:9187: connection refused");
+        store.append(&Labels::new([(NAME, "shop_orders_total")]), Sample { t: 900, v: 1.0 });
+        assert_eq!(judge(&board, &store, "shop_orders_total > 1"), Presence::Here, "it comes from elsewhere");
     }
 }

@@ -1,4 +1,4 @@
-//! `plimsoll check`: reads the config as the agent would and tells everything that is wrong with it.
+//! `plimsoll check`: reads config and rules as the agent would and tells everything that is wrong with them.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,19 @@ use serde_json::{Value, json};
 use crate::base::switch::Switch;
 use crate::base::yaml::{Errors, visible};
 use crate::config::{Config, DEFAULT_PATH, load};
+use crate::signal::metrics::Desc;
 
-/// Check the config: each error with its line, what is wrong and what would be right
+mod rules;
+
+/// Check the config and the rules: each error with its line, what is wrong and what would be right
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Run it as the user of the agent, so that files and secrets are those that the agent can read: \
     sudo -u plimsoll plimsoll check"
 )]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// The file [default: /etc/plimsoll/plimsoll.yaml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -25,17 +30,48 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Runs the command: exit code 0 when the config is fine, 1 when it is not or the answer cannot be printed.
-pub fn run(args: &Args) -> ExitCode {
-    let result = load(args.config.as_deref());
-    let file = args.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-    let told = match (&result, args.json) {
-        (Ok(_), true) => tell(io::stdout().lock(), "[]\n"),
-        (Ok(config), false) => tell(io::stdout().lock(), &fine(file, config)),
-        (Err(errors), true) => tell(io::stdout().lock(), &format!("{}\n", list(errors))),
-        (Err(errors), false) => tell(io::stderr().lock(), &format!("{errors}\n")),
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Check rule files only, such as those for the stack
+    Rules(Rules),
+}
+
+#[derive(Debug, clap::Args)]
+struct Rules {
+    /// Rule files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print a list of {file, line, column, message, help}, empty when all is well
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command: exit code 0 when all is fine, 1 when it is not or the answer cannot be printed. `catalogue`: what
+/// rules may name without a hint.
+pub fn run(args: &Args, catalogue: &[&'static [Desc]]) -> ExitCode {
+    let (json, fine, errors) = match &args.what {
+        Some(What::Rules(args)) => {
+            let checked = rules::files(&args.files, catalogue);
+            (args.json, checked.lines.join(""), checked.errors)
+        }
+        None => match load(args.config.as_deref()) {
+            Err(errors) => (args.json, String::new(), vec![errors]),
+            Ok(config) => {
+                let file = args.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+                let checked = rules::of_config(&config, catalogue);
+                (args.json, fine(file, &config) + &checked.lines.join(""), checked.errors)
+            }
+        },
     };
-    if result.is_ok() && told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let told = match (errors.is_empty(), json) {
+        (_, true) => tell(io::stdout().lock(), &format!("{}\n", list(&errors))),
+        (true, false) => tell(io::stdout().lock(), &fine),
+        (false, false) => {
+            let each: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            tell(io::stderr().lock(), &format!("{}\n", each.join("\n")))
+        }
+    };
+    if errors.is_empty() && told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A reader that has seen enough (`| head`) is no error.
@@ -87,18 +123,21 @@ fn destinations(config: &Config) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn list(errors: &Errors) -> Value {
-    let each = errors.problems.iter().map(|problem| {
-        let (line, column) = problem.at.unzip();
-        json!({
-            "file": errors.file.display().to_string(),
-            "line": line,
-            "column": column,
-            "message": problem.message,
-            "help": problem.help,
-        })
-    });
-    each.collect()
+fn list(all: &[Errors]) -> Value {
+    let mut out = Vec::new();
+    for errors in all {
+        out.extend(errors.problems.iter().map(|problem| {
+            let (line, column) = problem.at.unzip();
+            json!({
+                "file": errors.file.display().to_string(),
+                "line": line,
+                "column": column,
+                "message": problem.message,
+                "help": problem.help,
+            })
+        }));
+    }
+    out.into()
 }
 
 #[cfg(test)]
@@ -133,7 +172,7 @@ destinations: { loki: { otlp_http: { endpoint: 'http://loki:3100/otlp', signals:
         let path = dir.path().join("plimsoll.yaml");
         let code = |text: &str, json: bool| {
             std::fs::write(&path, text).unwrap();
-            format!("{:?}", run(&Args { config: Some(path.clone()), json }))
+            format!("{:?}", run(&Args { what: None, config: Some(path.clone()), json }, &[]))
         };
         let (fine, not) = (format!("{:?}", ExitCode::SUCCESS), format!("{:?}", ExitCode::FAILURE));
         assert_eq!((code("host: off\n", false), code("host: off\n", true)), (fine.clone(), fine));
@@ -143,12 +182,12 @@ destinations: { loki: { otlp_http: { endpoint: 'http://loki:3100/otlp', signals:
     #[test]
     fn errors_are_a_list_with_places_in_json() {
         let errors = crate::config::parse(Path::new("x.yaml"), "hots: off\n").unwrap_err();
-        let value = list(&errors);
+        let value = list(&[errors]);
         assert_eq!(value[0]["file"], "x.yaml");
         assert_eq!((&value[0]["line"], &value[0]["column"]), (&json!(1), &json!(1)));
         assert_eq!(value[0]["message"], "unknown key `hots`");
         assert!(value[0]["help"].as_str().unwrap().starts_with("did you mean `host`?"));
         let missing = load(Some(Path::new("/nonexistent/x.yaml"))).unwrap_err();
-        assert_eq!(list(&missing)[0]["line"], Value::Null);
+        assert_eq!(list(&[missing])[0]["line"], Value::Null);
     }
 }

@@ -32,8 +32,8 @@ those of the latest round over the seconds between rounds.
 
 With --json, one object: version, host, pid, started, now, rss_bytes, cpu_seconds, cpu_share (0.01 is one percent \
 of a core), window_seconds (what rates are taken over), health (a word), healthy (what /-/healthy answers), \
-reasons, and the lists sources, spools, destinations, notifiers, losses and notes. Times are Unix seconds, null for never; \
-counters count since the start of the agent.";
+reasons, alerts (counts of rules), and the lists sources, spools, destinations, notifiers, losses and notes. Times \
+are Unix seconds, null for never; counters count since the start of the agent.";
 
 /// Runs the command.
 ///

@@ -31,6 +31,12 @@ pub const METRICS: &[Desc] = &[
     BACKLOG_AGE,
     LOST,
     FAULTS,
+    RULE_EVALUATIONS,
+    RULE_FAILURES,
+    RULE_MISSED,
+    RULE_DURATION,
+    RULES_FAILING,
+    ALERTS,
     MEMORY,
     CPU,
 ];
@@ -77,6 +83,22 @@ const BACKLOG_AGE: Desc =
     Desc::gauge("plimsoll.export.backlog.age", "s", "Age of the oldest frame that waits for a destination.");
 const LOST: Desc = Desc::counter("plimsoll.lost", "{item}", "What was lost or spoiled, by part and reason.");
 const FAULTS: Desc = Desc::gauge("plimsoll.faults", "{fault}", "Faults that stand now and need mending.");
+const RULE_EVALUATIONS: Desc =
+    Desc::counter("plimsoll.rule.evaluations", "{evaluation}", "Evaluations of alerting and recording rules.");
+const RULE_FAILURES: Desc =
+    Desc::counter("plimsoll.rule.failures", "{evaluation}", "Evaluations of rules that failed.");
+const RULE_MISSED: Desc = Desc::counter(
+    "plimsoll.rule.missed",
+    "{round}",
+    "Rounds of rule groups that were left out because one took too long.",
+);
+const RULE_DURATION: Desc = Desc::counter("plimsoll.rule.duration", "s", "Time that rounds of rule groups took.");
+const RULES_FAILING: Desc = Desc::gauge("plimsoll.rule.failing", "{rule}", "Rules whose latest evaluation failed.");
+const ALERTS: Desc = Desc::gauge(
+    "plimsoll.alerts",
+    "{alert}",
+    "Alerts that are pending or firing, and rules that are quiet, cannot fire or are not here, by state.",
+);
 const MEMORY: Desc = Desc::gauge("plimsoll.memory.usage", "By", "Resident memory of the agent.");
 const CPU: Desc = Desc::counter("plimsoll.cpu.time", "s", "Processor time of the agent.");
 
@@ -143,6 +165,26 @@ impl Own {
     }
 }
 
+impl Own {
+    fn rules(&self, out: &mut Samples) {
+        let rules = self.board.rules();
+        out.put(&RULE_EVALUATIONS, rules.evaluations.get());
+        out.put(&RULE_FAILURES, rules.failures.get());
+        out.put(&RULE_MISSED, rules.missed.get());
+        out.put(&RULE_DURATION, rules.micros.get() as f64 / 1e6);
+        out.put(&RULES_FAILING, rules.failing.get());
+        let firing = rules.pages.get() + rules.tickets.get() + rules.others.get();
+        let states = [
+            ("firing", firing),
+            ("pending", rules.pending.get()),
+            ("quiet", rules.quiet.get()),
+            ("cannot_fire", rules.cannot_fire.get()),
+            ("not_here", rules.not_here.get()),
+        ];
+        states.into_iter().for_each(|(state, count)| out.put_with(&ALERTS, &[("state", state)], count));
+    }
+}
+
 #[async_trait]
 impl Collector for Own {
     fn metrics(&self) -> &'static [Desc] {
@@ -153,6 +195,7 @@ impl Collector for Own {
         self.sources(out);
         self.spools(out);
         self.destinations(out);
+        self.rules(out);
         for ((part, reason), loss) in self.board.losses() {
             out.put_with(&LOST, &[("part", part.as_str()), ("reason", reason)], loss.count);
         }

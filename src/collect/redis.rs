@@ -19,7 +19,7 @@ use redis::Value;
 
 use self::info::Info;
 use self::queues::Queues;
-use self::session::{Session, Target, int, is_forbidden, items, text};
+use self::session::{Session, Target, int, is_forbidden, items, refused, text};
 use super::event::Event;
 use super::{CollectError, Collector, queue};
 use crate::base::clock;
@@ -76,7 +76,7 @@ impl Redis {
     }
 
     async fn read(&mut self, session: &mut Session, out: &mut Samples) -> Result<(), CollectError> {
-        let answer = session.ask(&["INFO", "ALL"]).await?;
+        let answer = session.ask(&["INFO", "ALL"]).await.map_err(refused)?;
         let answer = text(&answer).ok_or_else(|| CollectError::Parse("INFO is no text".into()))?;
         let info = info::parse(&answer);
         self.flavour = info.flavour();

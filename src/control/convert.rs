@@ -2,7 +2,7 @@
 
 use super::generated::{self as wire, StatusResponse};
 use crate::status::report::{
-    DestinationReport, Health, LossReport, NoteReport, NotifierReport, Report, SourceReport, SpoolReport,
+    AlertsReport, DestinationReport, Health, LossReport, NoteReport, NotifierReport, Report, SourceReport, SpoolReport,
 };
 
 impl From<Report> for StatusResponse {
@@ -26,6 +26,7 @@ impl From<Report> for StatusResponse {
             notifiers: report.notifiers.into_iter().map(Into::into).collect(),
             losses: report.losses.into_iter().map(Into::into).collect(),
             notes: report.notes.into_iter().map(Into::into).collect(),
+            rules: Some(report.alerts.into()),
         }
     }
 }
@@ -51,6 +52,7 @@ impl From<StatusResponse> for Report {
             notifiers: wire.notifiers.into_iter().map(Into::into).collect(),
             losses: wire.losses.into_iter().map(Into::into).collect(),
             notes: wire.notes.into_iter().map(Into::into).collect(),
+            alerts: wire.rules.map(Into::into).unwrap_or_default(),
         }
     }
 }
@@ -106,6 +108,7 @@ impl From<SourceReport> for wire::Source {
             failures: report.failures,
             last_success: report.last_success,
             fault: report.fault,
+            hint: report.hint,
         }
     }
 }
@@ -130,6 +133,7 @@ impl From<wire::Source> for SourceReport {
             failures: wire.failures,
             last_success: wire.last_success,
             fault: wire.fault,
+            hint: wire.hint,
         }
     }
 }
@@ -232,6 +236,24 @@ impl From<NotifierReport> for wire::Notifier {
     }
 }
 
+impl From<AlertsReport> for wire::Rules {
+    fn from(report: AlertsReport) -> Self {
+        Self {
+            off: report.off,
+            pages: report.pages,
+            tickets: report.tickets,
+            others: report.others,
+            pending: report.pending,
+            quiet: report.quiet,
+            cannot_fire: report.cannot_fire,
+            not_here: report.not_here,
+            fleet: report.fleet,
+            failing: report.failing,
+            missed: report.missed,
+        }
+    }
+}
+
 impl From<wire::Notifier> for NotifierReport {
     fn from(wire: wire::Notifier) -> Self {
         Self {
@@ -248,6 +270,24 @@ impl From<wire::Notifier> for NotifierReport {
             failing_since: wire.failing_since,
             next_try: wire.next_try,
             answer: wire.answer,
+        }
+    }
+}
+
+impl From<wire::Rules> for AlertsReport {
+    fn from(wire: wire::Rules) -> Self {
+        Self {
+            off: wire.off,
+            pages: wire.pages,
+            tickets: wire.tickets,
+            others: wire.others,
+            pending: wire.pending,
+            quiet: wire.quiet,
+            cannot_fire: wire.cannot_fire,
+            not_here: wire.not_here,
+            fleet: wire.fleet,
+            failing: wire.failing,
+            missed: wire.missed,
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct StatusResponse {
     pub notes: ::prost::alloc::vec::Vec<Note>,
     #[prost(message, repeated, tag = "18")]
     pub notifiers: ::prost::alloc::vec::Vec<Notifier>,
+    #[prost(message, optional, tag = "19")]
+    pub rules: ::core::option::Option<Rules>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Source {
@@ -82,6 +84,9 @@ pub struct Source {
     pub last_success: u64,
     #[prost(string, tag = "17")]
     pub fault: ::prost::alloc::string::String,
+    /// What it would take to read it: words, then a line for each command.
+    #[prost(string, tag = "18")]
+    pub hint: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Spool {
@@ -168,6 +173,43 @@ pub struct Notifier {
     pub next_try: u64,
     #[prost(string, tag = "13")]
     pub answer: ::prost::alloc::string::String,
+}
+/// How the alert rules of the box stand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rules {
+    /// Whether `alerts: off` stops the rules of this box.
+    #[prost(bool, tag = "1")]
+    pub off: bool,
+    /// Alerts of `severity: page` that fire.
+    #[prost(uint64, tag = "2")]
+    pub pages: u64,
+    /// Alerts of `severity: ticket` that fire.
+    #[prost(uint64, tag = "3")]
+    pub tickets: u64,
+    /// Other alerts that fire.
+    #[prost(uint64, tag = "4")]
+    pub others: u64,
+    /// Alerts that wait for their time.
+    #[prost(uint64, tag = "5")]
+    pub pending: u64,
+    /// Rules without an alert.
+    #[prost(uint64, tag = "6")]
+    pub quiet: u64,
+    /// Rules whose source is here and fails.
+    #[prost(uint64, tag = "7")]
+    pub cannot_fire: u64,
+    /// Rules whose source is not on this box.
+    #[prost(uint64, tag = "8")]
+    pub not_here: u64,
+    /// Rules for the stack's ruler.
+    #[prost(uint64, tag = "9")]
+    pub fleet: u64,
+    /// Rules whose latest round failed.
+    #[prost(uint64, tag = "10")]
+    pub failing: u64,
+    /// Rounds of groups that were left out since the start.
+    #[prost(uint64, tag = "11")]
+    pub missed: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Loss {

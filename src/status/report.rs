@@ -56,6 +56,8 @@ pub struct Report {
     pub destinations: Vec<DestinationReport>,
     /// Who is told of alerts.
     pub notifiers: Vec<NotifierReport>,
+    /// How the alert rules stand.
+    pub alerts: AlertsReport,
     /// What was lost.
     pub losses: Vec<LossReport>,
     /// Faults that hold until they are mended.
@@ -100,6 +102,8 @@ pub struct SourceReport {
     pub last_success: u64,
     /// The fault that stands now, with its mend; empty when all is well.
     pub fault: String,
+    /// What it would take to read what was found and is not read yet: words, then a line for each command.
+    pub hint: String,
 }
 
 /// One spool.
@@ -203,6 +207,33 @@ pub struct NotifierReport {
     pub answer: String,
 }
 
+/// How the alert rules of the box stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AlertsReport {
+    /// Whether `alerts: off` stops the rules of this box.
+    pub off: bool,
+    /// Alerts of `severity: page` that fire.
+    pub pages: u64,
+    /// Alerts of `severity: ticket` that fire.
+    pub tickets: u64,
+    /// Other alerts that fire.
+    pub others: u64,
+    /// Alerts that wait for their time.
+    pub pending: u64,
+    /// Rules without an alert.
+    pub quiet: u64,
+    /// Rules whose source is here and fails.
+    pub cannot_fire: u64,
+    /// Rules whose source is not on this box.
+    pub not_here: u64,
+    /// Rules for the stack's ruler.
+    pub fleet: u64,
+    /// Rules whose latest round failed.
+    pub failing: u64,
+    /// Rounds of groups that were left out since the start.
+    pub missed: u64,
+}
+
 /// Something that was lost.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LossReport {
@@ -304,6 +335,7 @@ impl Reporter {
             spools: self.board.spools().iter().map(|(signal, spool)| spool_report(*signal, spool)).collect(),
             destinations: self.board.destinations().iter().map(|(key, to)| destination_report(key, to)).collect(),
             notifiers: self.board.notifiers().iter().map(|(name, one)| notifier_report(name, one)).collect(),
+            alerts: alerts_report(&self.board.rules()),
             losses: self.board.losses().into_iter().map(|(key, loss)| loss_report(key, loss)).collect(),
             notes: self.board.notes().into_iter().map(|(topic, text)| NoteReport { topic, text }).collect(),
             ..Report::default()
@@ -339,6 +371,7 @@ fn source_report(name: &str, source: &Source, mark: &Mark, window: f64) -> Sourc
         failures: source.failures.get(),
         last_success: source.last_success.get(),
         fault: source.fault.get(),
+        hint: source.hint.get(),
     }
 }
 
@@ -392,6 +425,22 @@ fn notifier_report(name: &str, one: &Notifier) -> NotifierReport {
         failing_since: one.failing_since.get(),
         next_try: one.next_try.get(),
         answer: one.answer.get(),
+    }
+}
+
+fn alerts_report(rules: &super::Rules) -> AlertsReport {
+    AlertsReport {
+        off: rules.off.get() > 0,
+        pages: rules.pages.get(),
+        tickets: rules.tickets.get(),
+        others: rules.others.get(),
+        pending: rules.pending.get(),
+        quiet: rules.quiet.get(),
+        cannot_fire: rules.cannot_fire.get(),
+        not_here: rules.not_here.get(),
+        fleet: rules.fleet.get(),
+        failing: rules.failing.get(),
+        missed: rules.missed.get(),
     }
 }
 

@@ -73,6 +73,10 @@ impl Process {
         Self { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")), log: log.to_owned() }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it printed.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()

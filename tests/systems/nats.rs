@@ -165,7 +165,8 @@ fn the_streams_and_consumers_of_nats_are_counted() {
         let consumers = |queue| value(&found, queue, "queue.consumers", None);
         assert_eq!([consumers("ORDERS/billing"), consumers("ORDERS/mail")], [Some(0.0), Some(1.0)], "{release:?}");
         assert_eq!(value(&found, "ORDERS/billing", "queue.completed", None), Some(2.0), "{release:?}");
-        assert_eq!(value(&found, "ORDERS/billing", "nats.consumer.redelivered", None), Some(1.0), "{release:?}");
+        let billing = [("messaging.destination.name", "ORDERS/billing")];
+        assert_eq!(found.value("nats.consumer.redelivered", &billing), Some(1.0), "{release:?}");
         assert_eq!(found.all("queue.completed", &[]).len(), 2, "one without a name is no queue");
         let stream = [("nats.stream.name", "ORDERS")];
         assert_eq!(found.value("nats.stream.messages", &stream), Some(10.0));

@@ -71,9 +71,7 @@ pub(super) fn found(rule: &Rule, annotations: &[(String, Template)], asked: &Ask
             external_url: &asked.setting.external_url,
             now: asked.ts,
         };
-        let expand = |text: &Template| {
-            text.expand(&data, &ask).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
-        };
+        let expand = |text: &Template| text.fill(&rule.name, &data, &ask);
         let mut labels = element.labels.without_name();
         for (name, text) in &rule.labels {
             labels = labels.with(name, &expand(text));

@@ -1,3 +1,5 @@
+//! Rule files: what is read, what is refused and where, which file holds.
+
 use std::path::Path;
 
 use super::*;

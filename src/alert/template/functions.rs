@@ -151,8 +151,7 @@ const FUNCTIONS: &[Function] = &[
     exact("parseDuration", &[T], |_, args| {
         let whole = text(args, 0);
         let (sign, bare) = whole.strip_prefix('-').map_or((1.0, &*whole), |rest| (-1.0, rest));
-        let parsed =
-            duration::parse(bare).ok_or_else(|| format!("not a valid duration string: {}", printf::quoted(bare)));
+        let parsed = duration::parse(bare).ok_or_else(|| no_duration(bare));
         Ok(Value::Float(sign * parsed?.as_secs_f64()))
     }),
     exact("pathPrefix", &[], |run, _| {
@@ -181,6 +180,17 @@ pub(super) fn method(value: &Value, name: &str) -> Option<Value> {
 
 fn text(args: &[Value], number: usize) -> Rc<str> {
     if let Some(Value::Text(text)) = args.get(number) { text.clone() } else { "".into() }
+}
+
+/// Prometheus' words for what is no duration.
+fn no_duration(text: &str) -> String {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let unit = unit.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
+    let known = ["y", "w", "d", "h", "m", "s", "ms", ""].contains(&unit);
+    if known || !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return format!("not a valid duration string: {}", printf::quoted(text));
+    }
+    format!("unknown unit {} in duration {}", printf::quoted(unit), printf::quoted(text))
 }
 
 /// A number of any kind as Prometheus converts it.

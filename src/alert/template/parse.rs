@@ -137,6 +137,8 @@ impl Parser {
                 Ok(if keyword == "break" { Node::Break } else { Node::Continue })
             }
             "template" => {
+                self.spaces();
+                let at = self.peek_at();
                 let name = self.quoted("template clause")?;
                 self.spaces();
                 let pipe = if *self.peek() == Word::Close { None } else { Some(self.pipe("template clause")?) };
@@ -144,6 +146,8 @@ impl Parser {
                 Ok(Node::Call(at, name, pipe))
             }
             "block" => {
+                self.spaces();
+                let at = self.peek_at();
                 let name = self.quoted("block clause")?;
                 let pipe = self.pipe("block clause")?;
                 self.close("block clause")?;
@@ -338,8 +342,12 @@ impl Parser {
     }
 
     fn operand(&mut self) -> Result<Option<Arg>, Fault> {
-        let at = self.peek_at();
+        let mut at = self.peek_at();
         let Some(kind) = self.term()? else { return Ok(None) };
+        if let Word::Field(_) = self.peek() {
+            // As Go: errors about a field name the place of the first one that follows.
+            at = self.peek_at();
+        }
         let mut fields = Vec::new();
         while let Word::Field(name) = self.peek() {
             fields.push(name.clone());

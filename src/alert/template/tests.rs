@@ -1,3 +1,5 @@
+//! Templates: what rules write, Go's numbers, errors, hostile texts.
+
 use super::*;
 use crate::store::Sample;
 
@@ -58,6 +60,10 @@ fn what_public_rules_write_is_expanded() {
     is("{{ define \"t\" }}[{{ .arg0 }}{{ .arg1 }}]{{ end }}{{ template \"t\" (args 1 \"x\") }}", 0.0, "[1x]");
     is("{{ block \"b\" $value }}<{{ . }}>{{ end }}", 3.0, "<3>");
     is("{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ end }}{{ $x }}", 0.0, "2");
+}
+
+#[test]
+fn the_functions_of_prometheus_and_go_do_as_there() {
     is(
         "{{ $labels.instance | stripDomain }} {{ stripPort $labels.instance }} {{ stripDomain \"10.0.0.1:9\" }}",
         0.0,

@@ -143,22 +143,22 @@ impl Outline {
 fn inner(text: &str, node: &Node, (line, column): (usize, usize)) -> Option<Place> {
     let rows: Vec<&str> = text.lines().collect();
     let first = node.value_at.line - 1;
-    let row: Vec<char> = rows.get(first)?.chars().collect();
-    let block = ['|', '>'].into_iter().find(|mark| row.get(node.value_at.column - 1) == Some(mark));
     let at = |line: usize, column: usize| Place { line, column, length: 1 };
-    let Some(mark) = block else {
-        let quoted = row.get(node.value_at.column - 1).is_some_and(|c| ['"', '\''].contains(c));
+    // A block begins in the line above, with its mark at the end.
+    let above = first.checked_sub(1).and_then(|above| rows.get(above)).copied().unwrap_or_default();
+    let above = above.trim_end().trim_end_matches(['+', '-']);
+    if node.key_at.is_none_or(|key| key.line == node.value_at.line) || !above.ends_with(['|', '>']) {
+        let quoted = rows.get(first)?.chars().nth(node.value_at.column - 1).is_some_and(|c| ['"', '\''].contains(&c));
         let plain = line == 1 && node.last_line == node.value_at.line;
         return plain.then(|| at(node.value_at.line, node.value_at.column + usize::from(quoted) + column - 1));
-    };
-    let indent =
-        rows.iter().skip(first + 1).find(|row| !row.trim().is_empty()).map(|row| row.len() - row.trim_start().len())?;
-    if mark == '|' {
-        return Some(at(first + line + 1, indent + column));
+    }
+    let indent = node.value_at.column - 1;
+    if above.ends_with('|') {
+        return Some(at(node.value_at.line + line - 1, indent + column));
     }
     // Each line of a folded text became a part of one line, with a space for its end.
     let mut left = column;
-    for (number, row) in rows.iter().enumerate().skip(first + 1) {
+    for (number, row) in rows.iter().enumerate().skip(first) {
         let length = row.chars().count().checked_sub(indent).filter(|length| line == 1 && *length > 0)?;
         if left <= length + 1 {
             return Some(at(number + 1, indent + left));

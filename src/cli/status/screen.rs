@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use crate::base::clock::SECOND;
 use crate::base::terminal::{Paint, Style, WIDTH, cut, left, right, wrap};
 use crate::base::units::Size;
-use crate::status::report::words::{age, clean};
+use crate::status::report::words::{self, age, clean};
 use crate::status::report::{DestinationReport, Health, LossReport, NotifierReport, Report, SourceReport, SpoolReport};
 
 /// The whole screen, at most 100 columns wide, times of day in `zone`.
@@ -18,6 +18,7 @@ pub fn screen(report: &Report, zone: &TimeZone, paint: Paint) -> String {
     screen.spools();
     screen.destinations();
     screen.notifiers();
+    screen.alerts();
     screen.losses();
     screen.out
 }
@@ -104,6 +105,19 @@ impl Screen<'_> {
             for text in trouble(source) {
                 self.below(&text, Style::Warn);
             }
+            self.hint(&source.hint);
+        }
+    }
+
+    /// Its words, and below them its commands, unbroken so that they can be copied.
+    fn hint(&mut self, hint: &str) {
+        let mut lines = hint.lines();
+        if let Some(words) = lines.next() {
+            self.below(words, Style::Plain);
+        }
+        for command in lines {
+            let command = self.paint.text(Style::Heading, &clean(command));
+            self.line(&format!("{}{command}", " ".repeat(INDENT + 2)));
         }
     }
 
@@ -201,6 +215,22 @@ impl Screen<'_> {
         let long_ago = self.report.now.saturating_sub(nanos) > 86_400 * SECOND;
         let format = if long_ago { "%Y-%m-%d %H:%M" } else { "%H:%M:%S" };
         time.to_zoned_datetime(self.zone.clone()).strftime(format).to_string()
+    }
+
+    fn alerts(&mut self) {
+        let alerts = &self.report.alerts;
+        let style = if alerts.pages > 0 {
+            Style::Bad
+        } else if alerts.tickets + alerts.cannot_fire + alerts.failing > 0 {
+            Style::Warn
+        } else {
+            Style::Good
+        };
+        let rows = wrap(&words::alerts(alerts), WIDTH - INDENT);
+        for (index, row) in rows.iter().enumerate() {
+            let row = self.paint.text(style, row);
+            self.heading(if index == 0 { "ALERTS" } else { "" }, &row);
+        }
     }
 
     fn losses(&mut self) {

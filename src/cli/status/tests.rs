@@ -55,6 +55,17 @@ fn filled() -> Board {
     for signal in [Signal::Logs, Signal::Metrics] {
         board.spool(signal).limit.set(1 << 30);
     }
+    let rules = board.rules();
+    for (cell, value) in [
+        (&rules.pages, 1),
+        (&rules.tickets, 1),
+        (&rules.pending, 1),
+        (&rules.quiet, 21),
+        (&rules.cannot_fire, 1),
+        (&rules.not_here, 12),
+    ] {
+        cell.set(value);
+    }
     let loki = board.destination("loki", Signal::Logs);
     loki.bytes.set(4_482_341_478);
     loki.last_success.set(ago(3));

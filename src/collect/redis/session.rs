@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::base::secret::{ExposeSecret, SecretString};
 use crate::collect::CollectError;
-use crate::collect::dial::{Address, Budget, dial};
+use crate::collect::dial::{Address, Budget, dial, failed};
 
 /// Where a server is and how to come in.
 #[derive(Debug, Clone)]
@@ -46,9 +46,8 @@ impl Target {
     /// [`CollectError::Connect`], or [`CollectError::Denied`] when the server does not let us in.
     pub async fn connect(&self) -> Result<Session, CollectError> {
         let budget = Budget::new(MAX_ANSWERS);
-        let stream = dial(&self.address, self.tls.as_ref(), &budget)
-            .await
-            .map_err(|error| CollectError::Connect(format!("cannot connect to {}: {error}", self.name)))?;
+        let stream =
+            dial(&self.address, self.tls.as_ref(), &budget).await.map_err(|error| failed(&self.name, &error))?;
         let mut info = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP2)
             .set_skip_set_lib_name()
@@ -139,7 +138,18 @@ impl Session {
         if error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error() {
             return CollectError::Connect(format!("{}: the connection was lost: {text}", self.name));
         }
+        if error.code() == Some("NOAUTH") || error.kind() == ErrorKind::AuthenticationFailed {
+            return CollectError::Denied(format!("{} asks for a login: {text}", self.name));
+        }
         CollectError::Query(format!("{shown}: {}: {text}", error.code().unwrap_or("ERR")))
+    }
+}
+
+/// The error of a command that the server's access list refuses, when nothing can be read without it.
+pub fn refused(error: CollectError) -> CollectError {
+    match error {
+        CollectError::Query(why) if why.contains("NOPERM") => CollectError::Denied(why),
+        other => other,
     }
 }
 

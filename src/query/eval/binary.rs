@@ -117,12 +117,10 @@ impl Eval<'_> {
             found.fill(None);
             matched.fill(false);
             self.spend(many.rows() + one.rows())?;
-            // Where one side has nothing there is nothing to match, and nothing that could be ambiguous.
-            if (0..many.rows()).all(|index| absent(many.row(index)[step])) {
-                continue;
-            }
+            // Where one side has nothing there is nothing that could be ambiguous.
+            let present = (0..many.rows()).any(|index| !absent(many.row(index)[step]));
             for (index, number) in one_of.iter().enumerate() {
-                if absent(one.row(index)[step]) {
+                if !present || absent(one.row(index)[step]) {
                     continue;
                 }
                 if let Some(other) = found[*number].replace(index) {

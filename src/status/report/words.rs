@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::AlertsReport;
 use crate::base::clock::SECOND;
 
 /// A span of time in its two largest units: `3 d 4 h`, `12 min`, `2 s`.
@@ -18,6 +19,40 @@ pub fn age(nanos: u64) -> String {
 
 fn with_rest(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
+}
+
+/// How the alert rules stand, with the command that tells more:
+/// `1 page and 1 ticket firing, 1 pending, 21 quiet, 1 cannot fire, 5 not here (plimsoll alerts)`.
+pub fn alerts(alerts: &AlertsReport) -> String {
+    if alerts.off {
+        return "off: `alerts: off` stops the rules of this box".into();
+    }
+    let many = |count: u64, word: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        count => Some(format!("{count} {word}s")),
+    };
+    let firing = [many(alerts.pages, "page"), many(alerts.tickets, "ticket"), many(alerts.others, "other")];
+    let firing: Vec<String> = firing.into_iter().flatten().collect();
+    let firing = if firing.is_empty() { "nothing fires".into() } else { format!("{} firing", firing.join(" and ")) };
+    let mut parts = vec![firing];
+    let levels = [
+        (alerts.pending, "pending"),
+        (alerts.quiet, "quiet"),
+        (alerts.failing, "failing"),
+        (alerts.cannot_fire, "cannot fire"),
+        (alerts.not_here, "not here"),
+        (alerts.fleet, "for the stack's ruler"),
+    ];
+    parts.extend(levels.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")));
+    if parts.len() == 1 && firing_none(alerts) {
+        return "no rules".into();
+    }
+    format!("{} (plimsoll alerts)", parts.join(", "))
+}
+
+fn firing_none(alerts: &AlertsReport) -> bool {
+    alerts.pages + alerts.tickets + alerts.others == 0
 }
 
 /// `text` on one line and without characters that move a cursor, change colours or turn the direction of
@@ -53,6 +88,19 @@ mod tests {
         ] {
             assert_eq!(age(seconds * SECOND), words);
         }
+    }
+
+    #[test]
+    fn the_line_of_alerts_says_what_fires_first_and_what_cannot() {
+        let mut report = AlertsReport::default();
+        assert_eq!(alerts(&report), "no rules");
+        report.quiet = 21;
+        assert_eq!(alerts(&report), "nothing fires, 21 quiet (plimsoll alerts)");
+        (report.pages, report.tickets, report.pending, report.cannot_fire, report.not_here) = (1, 2, 1, 1, 5);
+        let expected = "1 page and 2 tickets firing, 1 pending, 21 quiet, 1 cannot fire, 5 not here (plimsoll alerts)";
+        assert_eq!(alerts(&report), expected);
+        report.off = true;
+        assert!(alerts(&report).starts_with("off"));
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! `/api/v1/series`, `labels`, `label/NAME/values`, `metadata`: what the store has, without its numbers.
 
-use std::collections::BTreeSet;
-
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 
 use super::params::{Params, integer, label_name};
 use super::selector::selector;
 use super::{Api, LIMITS, MAX_NAMES, Refusal, TRUNCATED, answer, json, params, success, success_with};
-use crate::store::{Labels, Matcher, Store};
+use crate::store::Matcher;
 
 pub(super) async fn series(State(api): State<Api>, request: Request) -> Response {
     answer(all_series(&api, request).await)
@@ -37,8 +35,9 @@ async fn all_series(api: &Api, request: Request) -> Result<Response, Refusal> {
     let limit = params.limit()?;
     let (from, to) = span(&params)?;
     let wanted = selectors(&params).map_err(|why| Refusal::parameter("match[]", &why))?;
-    let found = api.run(LIMITS.time, move |store, _| sets(store, &wanted, from, to)).await?;
-    let shown = found.len().min(limit.unwrap_or(MAX_NAMES)).min(MAX_NAMES);
+    let most = most(limit);
+    let found = api.run(LIMITS.time, move |store, _| Ok(store.series(&wanted, from, to, most + 1)?)).await?;
+    let shown = found.len().min(most);
     let mut out = String::from("[");
     for (index, labels) in found.iter().take(shown).enumerate() {
         if index > 0 {
@@ -55,11 +54,9 @@ async fn names(api: &Api, request: Request) -> Result<Response, Refusal> {
     let limit = params.limit()?;
     let (from, to) = span(&params)?;
     let wanted = selectors(&params).map_err(Refusal::bad)?;
-    let found = api.run(LIMITS.time, move |store, _| {
-        let all = sets(store, &wanted, from, to)?;
-        Ok(all.iter().flat_map(Labels::iter).map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>())
-    });
-    Ok(list(&found.await?, limit))
+    let most = most(limit);
+    let found = api.run(LIMITS.time, move |store, _| Ok(store.label_names(&wanted, from, to, most + 1)?));
+    Ok(list(&found.await?, most))
 }
 
 async fn values_of(api: &Api, segment: &str, request: Request) -> Result<Response, Refusal> {
@@ -71,27 +68,47 @@ async fn values_of(api: &Api, segment: &str, request: Request) -> Result<Respons
     let limit = params.limit()?;
     let (from, to) = span(&params)?;
     let wanted = selectors(&params).map_err(Refusal::bad)?;
-    let found = api.run(LIMITS.time, move |store, _| {
-        let all = sets(store, &wanted, from, to)?;
-        let values = all.iter().map(|labels| labels.get(&name)).filter(|value| !value.is_empty());
-        Ok(values.map(str::to_owned).collect::<BTreeSet<_>>())
-    });
-    Ok(list(&found.await?, limit))
+    let most = most(limit);
+    let found = api.run(LIMITS.time, move |store, _| Ok(store.label_values(&name, &wanted, from, to, most + 1)?));
+    Ok(list(&found.await?, most))
 }
 
-async fn all_metadata(_api: &Api, request: Request) -> Result<Response, Refusal> {
+async fn all_metadata(api: &Api, request: Request) -> Result<Response, Refusal> {
     let params = params(request).await?;
+    let mut limit = None;
     for name in ["limit", "limit_per_metric"] {
         let text = params.get(name);
-        if !text.is_empty() && integer(text).is_err() {
-            return Err(Refusal::bad(format!("{name} must be a number")));
+        if text.is_empty() {
+            continue;
         }
+        let number = integer(text).map_err(|_| Refusal::bad(format!("{name} must be a number")))?;
+        // A negative one is none; there is one description of each metric here.
+        limit = limit.or(usize::try_from(number).ok().filter(|_| name == "limit"));
     }
-    Ok(success("{}"))
+    let wanted = params.get("metric");
+    let found = api.run(LIMITS.time, |store, _| Ok(store.metadata(MAX_NAMES))).await?;
+    let mut out = String::from("{");
+    let shown = found.iter().filter(|family| wanted.is_empty() || family.name == wanted);
+    for (index, family) in shown.take(limit.unwrap_or(MAX_NAMES)).enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        json::text(&mut out, &family.name);
+        out.push_str(":[");
+        json::labels(&mut out, [("type", family.kind), ("help", &family.help), ("unit", &family.unit)]);
+        out.push(']');
+    }
+    out.push('}');
+    Ok(success(&out))
 }
 
-fn list(all: &BTreeSet<String>, limit: Option<usize>) -> Response {
-    let shown = all.len().min(limit.unwrap_or(MAX_NAMES)).min(MAX_NAMES);
+/// How many are shown; one more is asked for, to tell whether there are others.
+fn most(limit: Option<usize>) -> usize {
+    limit.unwrap_or(MAX_NAMES).min(MAX_NAMES)
+}
+
+fn list(all: &[String], most: usize) -> Response {
+    let shown = all.len().min(most);
     let mut out = String::new();
     json::texts(&mut out, all.iter().take(shown).map(String::as_str));
     success_with(&out, &truncated(shown < all.len()))
@@ -104,16 +121,6 @@ fn truncated(is: bool) -> Vec<String> {
 /// `start` and `end`; without them all time.
 fn span(params: &Params) -> Result<(i64, i64), Refusal> {
     Ok((params.time_or("start", i64::MIN / 2)?, params.time_or("end", i64::MAX / 2)?))
-}
-
-/// The label sets of the series that one of the selectors finds; without selectors of all.
-fn sets(store: &Store, selectors: &[Vec<Matcher>], from: i64, to: i64) -> Result<BTreeSet<Labels>, Refusal> {
-    let mut found = BTreeSet::new();
-    let all = [Vec::new()];
-    for matchers in if selectors.is_empty() { &all } else { selectors } {
-        found.extend(store.select(matchers, from, to)?.iter().map(|series| series.labels().clone()));
-    }
-    Ok(found)
 }
 
 /// `match[]`, each a selector that does not match everything.
