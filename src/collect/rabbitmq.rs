@@ -2,8 +2,8 @@
 //!
 //! Rights: `rabbitmqctl set_user_tags plimsoll monitoring` and `rabbitmqctl set_permissions plimsoll "^$" "^$" "^$"`
 //! on each virtual host. Cost: four requests in a round: an overview, the nodes, the consumers (none of more than
-//! 20,000) and the queues without statistics, which do not lag as its statistics do; of more than 500 queues one request
-//! for each 500, 20 at most.
+//! 20,000) and the queues without statistics; of more than 500 queues one request for each 500, 20 at most. The queues'
+//! own counts do not lag as the broker's statistics do: consumers and totals come up to five seconds late.
 //!
 //! Names after the collector-contrib receiver `rabbitmq` where it has them; the queues also have those that all queues
 //! share. RabbitMQ keeps no time of a message, so there is no age; Celery's queues on it are ordinary ones, told under
