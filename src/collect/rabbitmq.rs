@@ -69,7 +69,8 @@ const NODE_ALARM: Desc =
 const NODE_DISK_FREE: Desc = Desc::gauge("rabbitmq.node.disk.free", "By", "Free disk of a node.");
 const NODE_DISK_LIMIT: Desc =
     Desc::gauge("rabbitmq.node.disk.limit", "By", "Free disk at which publishers are blocked.");
-const NODE_FILES: Desc = Desc::gauge("rabbitmq.node.files", "{file}", "Open file descriptors of a node; absent in 4.");
+const NODE_FILES: Desc =
+    Desc::gauge("rabbitmq.node.files", "{file}", "Open file descriptors of a node; absent where it tells none.");
 const NODE_FILES_LIMIT: Desc = Desc::gauge("rabbitmq.node.files.limit", "{file}", "Most of them.");
 const NODE_PARTITIONS: Desc =
     Desc::gauge("rabbitmq.node.partitions", "{partition}", "Nodes that this node has lost sight of.");
@@ -259,7 +260,7 @@ fn put_node(node: &Value, out: &mut Samples) {
             out.put_with(desc, &own, value);
         }
     }
-    // 4 says 0 of 0.
+    // 4.0 says 0 of 0; 3 and 4.3 tell them.
     if node["fd_total"].as_u64().is_some_and(|total| total > 0) {
         for (key, desc) in [("fd_used", &NODE_FILES), ("fd_total", &NODE_FILES_LIMIT)] {
             if let Some(value) = node[key].as_u64() {
