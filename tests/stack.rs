@@ -29,6 +29,11 @@ mod postgres_server;
 mod prometheus;
 #[path = "stack_tests/query.rs"]
 mod query;
+#[path = "stack_tests/queues.rs"]
+mod queues;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/rabbitmq.rs"]
+mod rabbitmq_server;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/redis.rs"]
 mod redis_server;
@@ -39,6 +44,9 @@ mod release;
 mod scrape;
 #[path = "stack_tests/servers.rs"]
 mod servers;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/worker.rs"]
+mod worker;
 
 use std::time::Duration;
 

@@ -8,8 +8,12 @@
 mod blame;
 #[path = "systems/bullmq.rs"]
 mod bullmq;
+#[path = "systems/celery.rs"]
+mod celery;
 #[path = "support/cgroup.rs"]
 mod cgroup;
+#[path = "systems/fake.rs"]
+mod fake;
 #[path = "systems/find.rs"]
 mod find;
 #[allow(dead_code, reason = "shared with the other test programs")]
@@ -21,6 +25,8 @@ mod mariadb_server;
 mod mysql;
 #[path = "support/mysql.rs"]
 mod mysql_server;
+#[path = "systems/nats.rs"]
+mod nats;
 #[path = "systems/pgbouncer.rs"]
 mod pgbouncer;
 #[path = "systems/postgres.rs"]
@@ -32,6 +38,10 @@ mod postgres_replication;
 mod postgres_server;
 #[path = "systems/postgres_trouble.rs"]
 mod postgres_trouble;
+#[path = "systems/rabbitmq.rs"]
+mod rabbitmq;
+#[path = "support/rabbitmq.rs"]
+mod rabbitmq_server;
 #[path = "systems/redis.rs"]
 mod redis;
 #[allow(dead_code, reason = "shared with the other test programs")]
@@ -42,6 +52,7 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
-#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "systems/sidekiq.rs"]
+mod sidekiq;
 #[path = "support/worker.rs"]
 mod worker;

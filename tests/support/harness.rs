@@ -86,6 +86,12 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// To it and all that it started; for a command that has a `process_group(0)` of its own.
+    #[allow(dead_code, reason = "only some of the test programs have such servers")]
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        rustix::process::kill_process_group(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Kill -9.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -6,8 +6,8 @@
 //! `completed` and `failed` are told only where the workers keep metrics, which Bull 4 cannot. `consumers` are the
 //! workers' connections. Of the prioritised jobs only the age of the next one is known.
 //!
-//! Cost: 13 commands a queue in two or three round trips, and CLIENT LIST once a minute. Only the time of a job is
-//! read, never its data.
+//! Cost: 11 commands a queue in one round trip, up to 4 more in two for the age when jobs wait, and CLIENT LIST once a
+//! minute. Only the time of a job is read, never its data.
 
 use redis::Value;
 

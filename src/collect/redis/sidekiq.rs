@@ -121,15 +121,17 @@ async fn processes(session: &mut Session) -> Result<Processes, CollectError> {
     let mut ids = strings(&session.ask(&["SMEMBERS", "processes"]).await?);
     ids.truncate(MAX_NAMES);
     for ids in ids.chunks(BATCH) {
-        let ask = |id: &String| vec!["HMGET".to_owned(), id.clone(), "info".to_owned(), "busy".to_owned()];
+        let ask = |id: &String| ["HMGET", id.as_str(), "info", "busy", "concurrency"].map(str::to_owned).to_vec();
         let answers = session.ask_all(&ids.iter().map(ask).collect::<Vec<_>>()).await?;
         for hash in &answers {
-            let [info, busy] = items(hash) else { continue };
+            let [info, busy, places] = items(hash) else { continue };
             let Some(info) = text(info) else { continue };
             let info: Json = serde_json::from_str(&info).unwrap_or_default();
             all.count += 1;
             all.busy = all.busy.saturating_add(count(busy));
-            all.places = all.places.saturating_add(info["concurrency"].as_u64().unwrap_or(0));
+            // Up to 7 it stands in the JSON, in 8 beside it.
+            let places = info["concurrency"].as_u64().unwrap_or_else(|| count(places));
+            all.places = all.places.saturating_add(places);
             for queue in queues_of(&info) {
                 *all.listening.entry(queue).or_default() += 1;
             }
