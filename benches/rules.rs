@@ -137,9 +137,8 @@ fn pipeline(dir: &Path, board: &Board) -> Pipeline {
         retain_bytes: 64 << 20,
         retain_time: Duration::from_secs(10_800),
     };
-    let spool = |signal: Signal| {
-        Spool::open(Arc::new(RealDisk), dir.join(signal.name()), signal, limits, board).unwrap()
-    };
+    let spool =
+        |signal: Signal| Spool::open(Arc::new(RealDisk), dir.join(signal.name()), signal, limits, board).unwrap();
     let (logs, metrics) = (spool(Signal::Logs), spool(Signal::Metrics));
     let own = Resource::new("plimsoll", "box", &[]);
     Pipeline::over(logs, metrics, Latest::new(), Some(store), own, board.clone()).unwrap()
@@ -153,7 +152,9 @@ fn ours(dir: &Path, rules: &Path, newest: u64) -> Vec<(String, f64)> {
     let (metrics, resource) = (metrics(), resource());
     for t in (newest - HISTORY..=newest).step_by(INTERVAL as usize) {
         let nanos = t * 1_000_000;
-        pipeline.push_samples("bench", &resource, &round(&metrics, t), nanos - nanos % 1_000_000_000_000, nanos).unwrap();
+        pipeline
+            .push_samples("bench", &resource, &round(&metrics, t), nanos - nanos % 1_000_000_000_000, nanos)
+            .unwrap();
     }
     let store = pipeline.store().unwrap();
     let setting = Setting {

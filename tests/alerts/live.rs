@@ -36,7 +36,8 @@ fn a_running_agent_answers_over_its_host_also_about_what_came_before_a_crash_and
     assert!(second.is_subset(&third), "before the restart {second:?}, after it {third:?}");
 
     let labels = rig.query("system_memory_limit_bytes").unwrap()[0]["metric"].clone();
-    let expected = serde_json::json!({ "__name__": "system_memory_limit_bytes", "instance": host_name(), "job": "host" });
+    let expected =
+        serde_json::json!({ "__name__": "system_memory_limit_bytes", "instance": host_name(), "job": "host" });
     assert_eq!(labels, expected);
     let output = rig.site.run(&["query", "system_memory_limit_bytes", "--json"]);
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
