@@ -128,7 +128,7 @@ impl Rabbitmq {
 
     async fn queues(&mut self, consumers: Option<&Consumers>, out: &mut Samples) -> Result<(), CollectError> {
         let mut all: Vec<Value> = Vec::new();
-        let (mut total, mut seen) = (0, 0);
+        let mut seen = 0;
         let ready = |queue: &Value| queue["messages_ready"].as_f64().unwrap_or(0.0);
         for page in 1..=PAGES {
             let path = format!(
@@ -136,7 +136,7 @@ impl Rabbitmq {
                  &columns=name,vhost,messages_ready,messages_unacknowledged"
             );
             let mut answer = self.http.json(&path, MAX_ANSWER).await?;
-            total = answer["total_count"].as_u64().unwrap_or(0) as usize;
+            let total = answer["total_count"].as_u64().unwrap_or(0) as usize;
             let pages = answer["page_count"].as_u64().unwrap_or(1) as usize;
             match answer["items"].take() {
                 Value::Array(items) => all.extend(items),

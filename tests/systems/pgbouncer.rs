@@ -21,6 +21,7 @@ fn psql(server: &Postgres, port: u16, user: &str, database: &str, sql: &str) -> 
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story, told once for each version")]
 fn an_exhausted_pool_and_a_paused_database_are_told() {
     let server = Postgres::start(Release::Here, "");
     server.sql("postgres", "CREATE DATABASE shop");
