@@ -1,5 +1,6 @@
 //! PostgreSQL that is full, stopped, locked, restarted or hostile; secrets; and what the reading costs.
 
+use std::process::Child;
 use std::time::Duration;
 
 use plimsoll::collect::CollectError;
@@ -143,16 +144,22 @@ fn a_server_that_is_full_stopped_locked_or_restarted_is_read_again() {
 /// No connection is left for ordinary users: who has one goes on, who has none is told.
 fn full(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
     let count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
-    let mut held = Vec::new();
-    while server.psql("postgres").args(["-U", "app", "-c", "SELECT 1"]).output().unwrap().status.success() {
+    let mut held: Vec<Child> = Vec::new();
+    // Sessions that are just ending have a place too: until we are refused ourselves, it is not full.
+    let told = wait_for("a server that is full", Duration::from_secs(30), || {
+        let mut new = postgres::Postgres::new(settings(server, "plimsoll", "postgres"));
+        if let Err(told) = runtime.block_on(one(&mut new, LIMIT)).result {
+            return Ok(told);
+        }
         let mut session = server.psql("postgres");
-        let session = session.args(["-U", "app", "-c", "SELECT pg_sleep(60)"]).spawn().unwrap();
-        held.push(session);
-        server.until("postgres", count, &held.len().to_string());
-    }
-    let mut new = postgres::Postgres::new(settings(server, "plimsoll", "postgres"));
-    let found = runtime.block_on(one(&mut new, LIMIT));
-    let told = found.result.unwrap_err();
+        held.push(session.args(["-U", "app", "-c", "SELECT pg_sleep(60)"]).spawn().unwrap());
+        while server.sql("postgres", count) != held.len().to_string() {
+            if held.last_mut().unwrap().try_wait().unwrap().is_some() {
+                held.pop();
+            }
+        }
+        Err(format!("{} sessions", held.len()))
+    });
     assert!(matches!(told, CollectError::Connect(_)) && told.to_string().contains("53300"), "{told}");
     let found = runtime.block_on(one(kept, LIMIT));
     // Whatever it says of its other databases: the numbers are there.
