@@ -2,8 +2,8 @@
 //!
 //! Rights: `rabbitmqctl set_user_tags plimsoll monitoring` and `rabbitmqctl set_permissions plimsoll "^$" "^$" "^$"`
 //! on each virtual host. Cost: four requests in a round: an overview, the nodes, the consumers (none of more than
-//! 20,000) and the queues without statistics, which do not lag as its statistics do; of more than 500 queues one request
-//! for each 500, 20 at most.
+//! 20,000) and the queues without statistics; of more than 500 queues one request for each 500, 20 at most. The queues'
+//! own counts do not lag as the broker's statistics do: consumers and totals come up to five seconds late.
 //!
 //! Names after the collector-contrib receiver `rabbitmq` where it has them; the queues also have those that all queues
 //! share. RabbitMQ keeps no time of a message, so there is no age; Celery's queues on it are ordinary ones, told under
@@ -69,7 +69,8 @@ const NODE_ALARM: Desc =
 const NODE_DISK_FREE: Desc = Desc::gauge("rabbitmq.node.disk.free", "By", "Free disk of a node.");
 const NODE_DISK_LIMIT: Desc =
     Desc::gauge("rabbitmq.node.disk.limit", "By", "Free disk at which publishers are blocked.");
-const NODE_FILES: Desc = Desc::gauge("rabbitmq.node.files", "{file}", "Open file descriptors of a node; absent in 4.");
+const NODE_FILES: Desc =
+    Desc::gauge("rabbitmq.node.files", "{file}", "Open file descriptors of a node; absent where it tells none.");
 const NODE_FILES_LIMIT: Desc = Desc::gauge("rabbitmq.node.files.limit", "{file}", "Most of them.");
 const NODE_PARTITIONS: Desc =
     Desc::gauge("rabbitmq.node.partitions", "{partition}", "Nodes that this node has lost sight of.");
@@ -259,7 +260,7 @@ fn put_node(node: &Value, out: &mut Samples) {
             out.put_with(desc, &own, value);
         }
     }
-    // 4 says 0 of 0.
+    // 4.0 says 0 of 0; 3 and 4.3 tell them.
     if node["fd_total"].as_u64().is_some_and(|total| total > 0) {
         for (key, desc) in [("fd_used", &NODE_FILES), ("fd_total", &NODE_FILES_LIMIT)] {
             if let Some(value) = node[key].as_u64() {

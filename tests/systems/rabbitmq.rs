@@ -65,15 +65,18 @@ fn check_counts(release: Release, server: &Rabbitmq) {
     assert_eq!([told("ready"), told("unacknowledged")], [Some(7.0), Some(2.0)], "{release:?}");
     let version = if release == Release::Here { "3.10." } else { "4." };
     assert!(collector.detail().starts_with(version), "{}", collector.detail());
-    // Descriptors are counted up to 3 only.
-    assert_eq!(found.all("rabbitmq.node.files", &[]).is_empty(), release == Release::Newest);
     assert!(!format!("{:?}", found.samples).contains("secret"));
 }
 
 fn check_celery(server: &Rabbitmq) {
     let _worker = Worker::python("celery_work.py", &[&format!("amqp://guest:guest@127.0.0.1:{}//", server.port)]);
     let mut collector = collector(server.web, "pw", &["work", "celery"]);
-    let found = once(&mut collector, "Celery's queues", |found| queue(found, "celery", "celery")[0] == Some(7.0));
+    let found = once(&mut collector, "Celery's queues", |found| {
+        // Consumers are told with the delay of the broker's statistics.
+        queue(found, "celery", "celery")[0] == Some(7.0)
+            && queue(found, "celery", "work")[2] == Some(1.0)
+            && queue(found, "rabbitmq", "mail")[2] == Some(0.0)
+    });
     assert_eq!(queue(&found, "celery", "work"), [Some(3.0), Some(1.0), Some(1.0)]);
     assert_eq!(queue(&found, "celery", "celery"), [Some(7.0), Some(0.0), Some(0.0)], "nobody works on it");
     // When its worker is gone, the plain one has its messages back.
@@ -127,7 +130,9 @@ fn the_queues_of_rabbitmq_are_counted_and_its_faults_cost_one_round() {
 
 /// A broker with 10,000 queues, each as long as its number.
 fn pages(path: &str) -> String {
-    let Some((_, page)) = path.split_once("&page=") else { return r#"{"message_stats":{}}"#.into() };
+    let Some((_, page)) = path.split_once("&page=") else {
+        return r#"{"rabbitmq_version":"4.3.6","message_stats":{}}"#.into();
+    };
     let page: usize = page.split('&').next().unwrap().parse().unwrap();
     let queues: Vec<String> = (500 * (page - 1)..500 * page)
         .map(|number| {
