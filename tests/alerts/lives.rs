@@ -1,5 +1,6 @@
 //! Alerts over restarts and reloads: what fires stays what it is, and nothing ends because nobody looked.
 
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -166,6 +167,7 @@ fn a_bad_rule_file_at_the_start_is_left_out_loudly_and_the_others_hold() {
     assert!(report["notes"].to_string().contains("bad.yml:4"), "{report}");
     assert_eq!(code, 1, "this is not fine");
     assert!(agent.log().contains("bad.yml:4"), "{}", agent.log());
-    let check = rig.site.run(&["check", "--config", &rig.site.path("plimsoll.yaml").display().to_string()]);
+    let mut check = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    let check = check.arg("check").arg("--config").arg(rig.site.path("plimsoll.yaml")).output().unwrap();
     assert_eq!(check.status.code(), Some(1), "{check:?}");
 }
