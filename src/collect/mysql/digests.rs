@@ -30,6 +30,9 @@ const DIGESTS: &str = "SELECT DIGEST AS id, COALESCE(SCHEMA_NAME, '') AS name, L
     FROM performance_schema.events_statements_summary_by_digest WHERE DIGEST IS NOT NULL \
     ORDER BY SUM_TIMER_WAIT DESC LIMIT 2000";
 
+/// Calls and time that came since the last look, behind the key.
+type Measure = fn(&((String, String), f64, f64)) -> f64;
+
 /// What was seen at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Digests {
@@ -86,7 +89,7 @@ impl Digests {
             grown.push((key.clone(), calls - old_calls, time - old_time));
             known.insert(key, Seen { calls, time, chosen: before.chosen.saturating_sub(1) });
         }
-        let by: [fn(&((String, String), f64, f64)) -> f64; 2] = [|g| g.2, |g| g.1];
+        let by: [Measure; 2] = [|g| g.2, |g| g.1];
         for measure in by {
             grown.sort_by(|a, b| measure(b).total_cmp(&measure(a)).then_with(|| a.0.cmp(&b.0)));
             for (key, ..) in grown.iter().filter(|g| measure(g) > 0.0).take(top) {

@@ -45,6 +45,8 @@ pub(super) struct Statements {
 }
 
 type Key = (String, String, String);
+/// What a statement did since the last look, by which it is ranked: calls and time come after its key.
+type Measure = fn(&(Key, f64, f64)) -> f64;
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
@@ -94,7 +96,7 @@ impl Statements {
             grown.push((key.clone(), calls - old_calls, time - old_time));
             known.insert(key, Seen { calls, time, chosen: before.chosen.saturating_sub(1) });
         }
-        let by: [fn(&(Key, f64, f64)) -> f64; 3] = [|g| g.2, |g| g.1, |g| if g.1 > 0.0 { g.2 / g.1 } else { 0.0 }];
+        let by: [Measure; 3] = [|g| g.2, |g| g.1, |g| if g.1 > 0.0 { g.2 / g.1 } else { 0.0 }];
         for measure in by {
             grown.sort_by(|a, b| measure(b).total_cmp(&measure(a)).then_with(|| a.0.cmp(&b.0)));
             for (key, ..) in grown.iter().filter(|g| measure(g) > 0.0).take(top) {
