@@ -33,6 +33,7 @@ use crate::web;
 mod alerts;
 mod budget;
 mod find;
+mod finder;
 mod greet;
 mod mounts;
 mod plan;
@@ -172,6 +173,7 @@ impl Base {
         let mut plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
         plan.alerts.as_ref().map_or(Ok(()), alerts::Prepared::refuse).map_err(|error| format!("{error:#}"))?;
         if config == *current {
+            running.look_again();
             let other = plan.alerts.take().filter(|alerts| !alerts.same_rules(running.alerts()));
             let Some(other) = other else { return Ok("nothing changed".into()) };
             running.swap_alerts(other, self, STOP_TIME).await.map_err(|error| format!("{error:#}"))?;

@@ -22,12 +22,31 @@ mod logs;
 mod loki;
 #[path = "stack_tests/metrics.rs"]
 mod metrics;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/postgres.rs"]
+mod postgres_server;
 #[path = "support/prometheus.rs"]
 mod prometheus;
 #[path = "stack_tests/query.rs"]
 mod query;
+#[path = "stack_tests/queues.rs"]
+mod queues;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/rabbitmq.rs"]
+mod rabbitmq_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/redis.rs"]
+mod redis_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/release.rs"]
+mod release;
 #[path = "stack_tests/scrape.rs"]
 mod scrape;
+#[path = "stack_tests/servers.rs"]
+mod servers;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/worker.rs"]
+mod worker;
 
 use std::time::Duration;
 

@@ -4,18 +4,56 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "systems/blame.rs"]
+mod blame;
+#[path = "systems/bullmq.rs"]
+mod bullmq;
+#[path = "systems/celery.rs"]
+mod celery;
+#[path = "support/cgroup.rs"]
+mod cgroup;
+#[path = "systems/fake.rs"]
+mod fake;
+#[path = "systems/find.rs"]
+mod find;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "support/mariadb.rs"]
+mod mariadb_server;
+#[path = "systems/mysql.rs"]
+mod mysql;
+#[path = "support/mysql.rs"]
+mod mysql_server;
+#[path = "systems/nats.rs"]
+mod nats;
+#[path = "systems/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "systems/postgres.rs"]
 mod postgres;
+#[path = "systems/postgres_replication.rs"]
+mod postgres_replication;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/postgres.rs"]
 mod postgres_server;
+#[path = "systems/postgres_trouble.rs"]
+mod postgres_trouble;
+#[path = "systems/rabbitmq.rs"]
+mod rabbitmq;
+#[path = "support/rabbitmq.rs"]
+mod rabbitmq_server;
 #[path = "systems/redis.rs"]
 mod redis;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/redis.rs"]
 mod redis_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/release.rs"]
 mod release;
 #[path = "systems/round.rs"]
 mod round;
+#[path = "systems/sidekiq.rs"]
+mod sidekiq;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/worker.rs"]
+mod worker;

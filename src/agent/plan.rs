@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
+use super::finder::{Finder, Found};
 use super::{Base, alerts, find, mounts};
 use crate::base::clock::SECOND;
 use crate::collect;
 use crate::collect::address::instance;
 use crate::collect::derived::FromLogs;
+use crate::collect::entry::Watched;
 use crate::collect::host::{self, Host};
 use crate::collect::own::Own;
 use crate::collect::schedule::Job;
@@ -42,8 +44,51 @@ pub(super) struct Plan {
     pub(super) jobs: Vec<Job>,
     pub(super) derived: Vec<OfLogs>,
     pub(super) destinations: Vec<(String, export::Prepared)>,
+    /// What is looked for, and what the first look found.
+    pub(super) finder: Option<(Finder, Vec<Found>)>,
     pub(super) alerts: Option<alerts::Prepared>,
     host_interval: Option<Duration>,
+}
+
+/// Who the points of this box's servers belong to.
+#[derive(Debug, Clone)]
+pub(super) struct Naming {
+    pub(super) host: String,
+    environment: Option<String>,
+}
+
+impl Naming {
+    fn resource(&self, service: &str, instance: &str, more: &[(&str, String)]) -> Arc<Resource> {
+        let mut attributes = vec![("host.name", self.host.as_str())];
+        if let Some(environment) = &self.environment {
+            attributes.push(("deployment.environment.name", environment));
+        }
+        attributes.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
+        Arc::new(Resource::new(service, instance, &attributes))
+    }
+
+    /// The job that reads the server of `watched`.
+    pub(super) fn job(
+        &self,
+        watched: &dyn Watched,
+        name: String,
+        instance: &str,
+        grant: Option<String>,
+    ) -> anyhow::Result<Job> {
+        let (kind, entry) = (watched.kind(), watched.entry());
+        let collector = watched.build().map_err(|error| anyhow!("collect.{kind} {instance}: {error}"))?;
+        Ok(Job {
+            name,
+            kind,
+            collector,
+            resource: self.resource(watched.service(), instance, &[]),
+            interval: entry.interval.0,
+            timeout: entry.time(),
+            series: entry.series,
+            server: true,
+            grant,
+        })
+    }
 }
 
 /// A metric that is made from the log lines of a service.
@@ -91,7 +136,12 @@ impl Plan {
     /// # Errors
     /// What the config's own checks cannot see: a destination's secret or certificate that cannot be read.
     pub(super) fn new(config: &Config, base: &Base) -> anyhow::Result<Self> {
-        let maker = Maker { config, base, derived: RefCell::default() };
+        let naming = Naming { host: base.host.clone(), environment: config.environment.clone() };
+        let finder = Finder::of(config, &naming).map(|finder| {
+            let found = finder.look();
+            (finder, found)
+        });
+        let maker = Maker { config, base, naming, derived: RefCell::default() };
         let journal = maker.journal()?;
         let tail = maker.tail(journal.is_some())?;
         let mut jobs = vec![maker.own_job()];
@@ -106,7 +156,7 @@ impl Plan {
         }
         let host_interval = config.host.on().map(|host| host.interval.0);
         let alerts = alerts::Prepared::new(config, base)?;
-        Ok(Self { tail, journal, derived, jobs, destinations, alerts, host_interval })
+        Ok(Self { tail, journal, derived, jobs, destinations, alerts, finder, host_interval })
     }
 
     /// Kind and description of each source, for people.
@@ -118,6 +168,13 @@ impl Plan {
         for job in self.jobs.iter().filter(|job| job.server) {
             let (instance, every) = (job.resource.instance(), job.interval.as_secs());
             out.push((job.kind, format!("{instance} (service {}); every {every} s", job.resource.service())));
+        }
+        for found in self.finder.iter().flat_map(|(_, found)| found) {
+            let what = match &found.job {
+                Some(job) => format!("every {} s", job.interval.as_secs()),
+                None => "not read: `plimsoll status` says what it takes".to_owned(),
+            };
+            out.push((found.kind, format!("{} (service {}, found); {what}", found.instance, found.service)));
         }
         if let Some(tail) = &self.tail {
             let named = tail.settings.groups.len() - tail.found;
@@ -144,7 +201,8 @@ impl Plan {
         let files =
             self.tail.iter().flat_map(|tail| &tail.settings.groups).map(|group| format!("files {}", group.path));
         let journal = self.journal.iter().map(|_| "journald".to_owned());
-        files.chain(journal).chain(self.jobs.iter().map(|job| job.name.clone())).collect()
+        let found = self.finder.iter().flat_map(|(_, found)| found).map(|found| found.name.clone());
+        files.chain(journal).chain(self.jobs.iter().map(|job| job.name.clone())).chain(found).collect()
     }
 
     /// Name and signals of each destination, for people.
@@ -184,22 +242,13 @@ pub(super) fn changes(old: &Config, new: &Config) -> String {
 struct Maker<'a> {
     config: &'a Config,
     base: &'a Base,
+    naming: Naming,
     derived: RefCell<Vec<OfLogs>>,
 }
 
 impl Maker<'_> {
     fn resource(&self, service: &str, more: &[(&str, String)]) -> Arc<Resource> {
-        self.resource_of(service, &self.base.host, more)
-    }
-
-    fn resource_of(&self, service: &str, instance: &str, more: &[(&str, String)]) -> Arc<Resource> {
-        let host = self.base.host.as_str();
-        let mut attributes = vec![("host.name", host)];
-        if let Some(environment) = &self.config.environment {
-            attributes.push(("deployment.environment.name", environment));
-        }
-        attributes.extend(more.iter().map(|(name, value)| (*name, value.as_str())));
-        Arc::new(Resource::new(service, instance, &attributes))
+        self.naming.resource(service, &self.base.host, more)
     }
 
     fn own_job(&self) -> Job {
@@ -212,6 +261,7 @@ impl Maker<'_> {
             timeout: HOST_TIMEOUT,
             series: OWN_SERIES,
             server: false,
+            grant: None,
         }
     }
 
@@ -226,6 +276,7 @@ impl Maker<'_> {
             timeout: HOST_TIMEOUT,
             series: HOST_SERIES,
             server: false,
+            grant: None,
         })
     }
 
@@ -233,7 +284,7 @@ impl Maker<'_> {
     fn servers(&self) -> anyhow::Result<Vec<Job>> {
         let mut jobs: Vec<Job> = Vec::new();
         for watched in self.config.collect.on().map(collect::config::Config::entries).unwrap_or_default() {
-            let (kind, entry) = (watched.kind(), watched.entry());
+            let kind = watched.kind();
             let url = watched.url().map_err(|fault| anyhow!("collect.{kind}: {}", fault.what))?;
             let instance = instance(&url, &self.base.host);
             let mut name = format!("{kind} {instance}");
@@ -241,17 +292,7 @@ impl Maker<'_> {
             if same > 0 {
                 name = format!("{name} #{}", same + 1);
             }
-            let collector = watched.build().map_err(|error| anyhow!("collect.{kind} {}: {error}", url.shown()))?;
-            jobs.push(Job {
-                name,
-                kind,
-                collector,
-                resource: self.resource_of(watched.service(), &instance, &[]),
-                interval: entry.interval.0,
-                timeout: entry.time(),
-                series: entry.series,
-                server: true,
-            });
+            jobs.push(self.naming.job(watched, name, &instance, None)?);
         }
         Ok(jobs)
     }
@@ -326,6 +367,7 @@ impl Maker<'_> {
                 interval: self.config.host.on().map_or(OWN_INTERVAL, |host| host.interval.0),
                 timeout: HOST_TIMEOUT,
                 server: false,
+                grant: None,
             }
         };
         services.into_iter().map(job).collect()

@@ -5,10 +5,12 @@ use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::Base;
 use super::alerts::{self, Alerts, Prepared};
+use super::finder::{self, Roster};
 use super::plan::{OfLogs, Plan};
 use crate::base::stop::Stop;
 use crate::collect::event::Event;
@@ -18,6 +20,7 @@ use crate::signal::frame::Signal;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::Record;
 use crate::signal::resource::Resource;
+use crate::status::Board;
 use crate::tail::{self, Intake, journald};
 
 /// What runs. The flow stops from its source: first the readers, then the senders.
@@ -29,6 +32,8 @@ pub(super) struct Running {
     sends: Vec<JoinHandle<()>>,
     /// The metrics made from log lines.
     derived: Vec<OfLogs>,
+    /// Asks for another look for servers.
+    again: Arc<Notify>,
     /// The rules; `None`: switched off.
     alerts: Option<Alerts>,
 }
@@ -46,6 +51,7 @@ impl Running {
             jobs: Vec::new(),
             sends: Vec::new(),
             derived: std::mem::take(&mut plan.derived),
+            again: Arc::new(Notify::new()),
             alerts: None,
         };
         for old in before.iter().flat_map(|before| &before.derived) {
@@ -68,10 +74,16 @@ impl Running {
             let started = journald::start(settings, &positions, intake, &base.board, running.sources.clone());
             running.threads.push(started.context("logs.journald")?);
         }
-        let waits = plan.jobs.iter().map(|job| (job.name.clone(), job.timeout)).collect();
+        let found = plan.finder.iter().flat_map(|(_, found)| found).filter_map(|found| found.job.as_ref());
+        let waits = plan.jobs.iter().chain(found).map(|job| (job.name.clone(), job.timeout)).collect();
         for job in plan.jobs {
-            let sink = sink(&job, base);
+            let sink = sink(&job, &base.pipeline, &base.board);
             running.jobs.push(schedule::start(job, sink, base.board.clone(), running.sources.clone()));
+        }
+        if let Some((finder, found)) = plan.finder {
+            let roster = Roster::new(base.board.clone(), base.pipeline.clone());
+            let (again, stop) = (Arc::clone(&running.again), running.sources.clone());
+            running.jobs.push(tokio::spawn(finder::watch(finder, found, roster, again, stop)));
         }
         let before = before.and_then(|before| before.alerts.as_ref());
         running.alerts = match plan.alerts {
@@ -87,6 +99,11 @@ impl Running {
     /// The rules that run.
     pub(super) fn alerts(&self) -> Option<&Alerts> {
         self.alerts.as_ref()
+    }
+
+    /// Looks for servers again, and tries those that let nobody in.
+    pub(super) fn look_again(&self) {
+        self.again.notify_one();
     }
 
     /// Runs other rules; everything else goes on.
@@ -162,8 +179,8 @@ pub(super) async fn end(tasks: Vec<JoinHandle<()>>, time: Duration) {
 }
 
 /// The pipeline, as the schedule loop sees it.
-fn sink(job: &Job, base: &Base) -> Sink {
-    let (pipeline, name, board) = (base.pipeline.clone(), job.name.clone(), base.board.clone());
+pub(super) fn sink(job: &Job, pipeline: &Pipeline, board: &Board) -> Sink {
+    let (pipeline, name, board) = (pipeline.clone(), job.name.clone(), board.clone());
     Arc::new(move |resource, samples, events, (start, nanos)| {
         // What is not taken is counted by the pipeline.
         let _counted = pipeline.push_samples(&name, resource, samples, start, nanos).is_err();

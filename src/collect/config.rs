@@ -63,6 +63,19 @@ impl Config {
         self.lists().concat()
     }
 
+    /// The kinds that are found by themselves: those that are not named here.
+    pub fn unnamed(&self) -> Vec<&'static str> {
+        let kinds = [
+            unnamed(&self.postgres),
+            unnamed(&self.redis),
+            unnamed(&self.pgbouncer),
+            unnamed(&self.mysql),
+            unnamed(&self.rabbitmq),
+            unnamed(&self.nats),
+        ];
+        kinds.into_iter().flatten().collect()
+    }
+
     fn lists(&self) -> [Vec<&dyn Watched>; 7] {
         [
             list(&self.postgres),
@@ -91,4 +104,8 @@ impl Config {
 fn list<S: System>(entries: &Entries<S>) -> Vec<&dyn Watched> {
     let entries = entries.as_ref().and_then(Switch::on).into_iter().flatten();
     entries.map(|entry| entry as &dyn Watched).collect()
+}
+
+fn unnamed<S: System>(entries: &Entries<S>) -> Option<&'static str> {
+    entries.is_none().then_some(S::KIND)
 }

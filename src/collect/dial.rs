@@ -12,6 +12,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::CollectError;
+
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -71,6 +73,16 @@ pub async fn dial(address: &Address, tls: Option<&Arc<rustls::ClientConfig>>, bu
         }
     };
     Ok(Counted { stream, budget: budget.clone() })
+}
+
+/// Why no connection to `name` was made, in words: the permissions of a socket are a refusal too.
+pub fn failed(name: &str, error: &io::Error) -> CollectError {
+    let text = format!("cannot connect to {name}: {error}");
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        CollectError::Denied(text)
+    } else {
+        CollectError::Connect(text)
+    }
 }
 
 /// A connection that ends when the server sends more than its budget.

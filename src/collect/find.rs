@@ -1,11 +1,16 @@
 //! What listens on the box, from `/proc/net/{tcp,tcp6,unix}` and the sockets that processes hold in `/proc/<pid>/fd`.
 //!
-//! Rights: none for the sockets; whose they are is told for the own user's processes only, and for all with
-//! CAP_SYS_PTRACE. Nothing is connected to: a port that is probed leaves a line in its server's log.
+//! Rights: none for the sockets and the names of processes; whose a socket is shows for the own user's processes only,
+//! and for all with CAP_SYS_PTRACE. Nothing is connected to: a port that is probed leaves a line in its server's log.
+//! Cost: one small file for each process, and the open files of those whose names matter.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+mod grants;
+pub mod rules;
 
 /// Where something listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,31 +21,116 @@ pub enum Place {
     Unix(PathBuf),
 }
 
+/// A process of a known kind of server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// The words of its command line, as far as they are told.
+    pub command: Vec<String>,
+    /// Whether its open files may be seen: then a socket that is not among them is not its own.
+    pub open: bool,
+}
+
 /// Something that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
     /// Where.
     pub place: Place,
-    /// The name of the process, at most 15 bytes; `None` where the right to see it is missing.
-    pub process: Option<String>,
+    /// Whose it is; `None` where the right to see it is missing, or its process is of no known kind.
+    pub process: Option<Arc<Process>>,
 }
 
-/// Processes and open files of each that are looked at.
-const MAX_PROCESSES: usize = 4096;
+/// One look at the box.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What listens.
+    pub listening: Vec<Listening>,
+    /// The processes of known kinds of servers.
+    pub processes: Vec<Arc<Process>>,
+}
+
+/// Processes, and open files of each, that are looked at.
+const MAX_PROCESSES: usize = 32_768;
 const MAX_FILES: usize = 4096;
+/// Processes of known kinds that are told.
+const MAX_SERVERS: usize = 256;
 /// Listening sockets that are told.
 const MAX_FOUND: usize = 1024;
+/// Bytes of a command line.
+const MAX_COMMAND: usize = 4096;
 
-/// All that listens, read below `proc` (`/proc`). A file that cannot be read says nothing. Blocks.
-pub fn listening(proc: &Path) -> Vec<Listening> {
+/// Looks below `proc` (`/proc`) at what listens, and at the processes whose names `known` takes. A file that cannot be
+/// read says nothing. Blocks.
+pub fn look(proc: &Path, known: &dyn Fn(&str) -> bool) -> Seen {
     let read = |name: &str| std::fs::read_to_string(proc.join("net").join(name)).unwrap_or_default();
     let mut sockets = tcp(&read("tcp"));
     sockets.extend(tcp(&read("tcp6")));
-    sockets.extend(unix(&read("unix")));
+    sockets.extend(unix(&read("unix")).into_iter().filter(|(place, _)| is_there(place)));
     sockets.truncate(MAX_FOUND);
-    let mut owners = owners(proc, &sockets);
-    let told = |(place, inode)| Listening { place, process: owners.remove(&inode) };
-    sockets.into_iter().map(told).collect()
+    let at: HashMap<u64, usize> = sockets.iter().enumerate().map(|(index, (_, inode))| (*inode, index)).collect();
+    let mut listening: Vec<Listening> =
+        sockets.into_iter().map(|(place, _)| Listening { place, process: None }).collect();
+    let mut processes = Vec::new();
+    for (mut process, folder) in processes_of(proc, known) {
+        let inodes = inodes(&folder);
+        process.open = inodes.is_some();
+        let process = Arc::new(process);
+        for index in inodes.into_iter().flatten().filter_map(|inode| at.get(&inode)) {
+            listening[*index].process.get_or_insert_with(|| Arc::clone(&process));
+        }
+        processes.push(process);
+    }
+    Seen { listening, processes }
+}
+
+/// False for the socket of a process that sees another file system than ours.
+fn is_there(place: &Place) -> bool {
+    match place {
+        Place::Tcp(_) => true,
+        Place::Unix(path) => !std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound),
+    }
+}
+
+/// The processes whose names are `known`, with their folders.
+fn processes_of(proc: &Path, known: &dyn Fn(&str) -> bool) -> Vec<(Process, PathBuf)> {
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(proc).into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for pid in ids.take(MAX_PROCESSES) {
+        let folder = proc.join(pid.to_string());
+        let Ok(name) = std::fs::read_to_string(folder.join("comm")) else { continue };
+        let name = name.trim_end();
+        if !known(name) {
+            continue;
+        }
+        let command = words(&std::fs::read(folder.join("cmdline")).unwrap_or_default());
+        // The many children of Postgres hold no listening socket.
+        if command.first().is_some_and(|first| first.starts_with("postgres: ")) {
+            continue;
+        }
+        found.push((Process { pid, name: name.to_owned(), command, open: false }, folder));
+        if found.len() >= MAX_SERVERS {
+            break;
+        }
+    }
+    found.sort_by_key(|(process, _)| process.pid);
+    found
+}
+
+/// `/proc/<pid>/cmdline`: a NUL ends each word; what a process wrote over it has spaces.
+fn words(bytes: &[u8]) -> Vec<String> {
+    let bytes = &bytes[..bytes.len().min(MAX_COMMAND)];
+    let words = bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).trim().to_owned());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+/// The sockets among a process's open files; `None` where they may not be seen.
+fn inodes(process: &Path) -> Option<Vec<u64>> {
+    let files = std::fs::read_dir(process.join("fd")).ok()?.flatten().take(MAX_FILES);
+    Some(files.filter_map(|file| inode_of(std::fs::read_link(file.path()).ok()?.to_str()?)).collect())
 }
 
 /// The listening sockets of `/proc/net/tcp` or `tcp6`, with their inodes.
@@ -87,26 +177,6 @@ fn unix(text: &str) -> Vec<(Place, u64)> {
     text.lines().skip(1).filter_map(row).collect()
 }
 
-/// The names of the processes that hold `sockets`, by inode; of several the first.
-fn owners(proc: &Path, sockets: &[(Place, u64)]) -> HashMap<u64, String> {
-    let mut found = HashMap::new();
-    let processes = std::fs::read_dir(proc).into_iter().flatten().flatten();
-    let is_process = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
-    for process in processes.filter(|entry| is_process(&entry.file_name())).take(MAX_PROCESSES) {
-        let files = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        for file in files.take(MAX_FILES) {
-            let Some(inode) = std::fs::read_link(file.path()).ok().and_then(|link| inode_of(link.to_str()?)) else {
-                continue;
-            };
-            if sockets.iter().any(|(_, known)| *known == inode) && !found.contains_key(&inode) {
-                let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                found.insert(inode, name.trim_end().to_owned());
-            }
-        }
-    }
-    found
-}
-
 fn inode_of(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
@@ -121,12 +191,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(".s.PGSQL.5432");
         let _unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let found = listening(Path::new("/proc"));
         let own = std::fs::read_to_string("/proc/self/comm").unwrap().trim_end().to_owned();
-        for place in [Place::Tcp(tcp.local_addr().unwrap()), Place::Unix(path)] {
-            let here = found.iter().find(|listening| listening.place == place);
-            assert_eq!(here.and_then(|here| here.process.clone()).as_deref(), Some(&*own), "{place:?}");
+        let seen = look(Path::new("/proc"), &|name| name == own);
+        for place in [Place::Tcp(tcp.local_addr().unwrap()), Place::Unix(path.clone())] {
+            let here = seen.listening.iter().find(|listening| listening.place == place);
+            let process = here.and_then(|here| here.process.clone()).unwrap();
+            assert_eq!((process.pid, process.open), (std::process::id(), true), "{place:?}");
+            assert!(!process.command.is_empty());
         }
+        let nobody = look(Path::new("/proc"), &|_| false);
+        assert!(nobody.processes.is_empty() && nobody.listening.iter().all(|one| one.process.is_none()));
+        std::fs::remove_file(&path).unwrap();
+        let moved = look(Path::new("/proc"), &|_| false);
+        assert!(!moved.listening.iter().any(|one| one.place == Place::Unix(path.clone())), "a path that is not there");
+    }
+
+    #[test]
+    fn a_command_line_is_taken_apart_also_where_the_process_wrote_over_it() {
+        assert_eq!(words(b"/usr/sbin/nats-server\0-m\08222\0"), ["/usr/sbin/nats-server", "-m", "8222"]);
+        assert_eq!(words(b"redis-server 127.0.0.1:6379\0\0\0  \0"), ["redis-server 127.0.0.1:6379"]);
+        assert!(words(b"").is_empty() && words(&[0xff; 9000])[0].len() <= 3 * MAX_COMMAND);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Row, Value};
 
+use super::dial::failed;
 use super::event::Event;
 use super::sql::{Dialect, strip};
 use super::{CollectError, Collector};
@@ -101,6 +102,7 @@ impl Mysql {
             mysql_async::Error::Server(told) => {
                 CollectError::Connect(format!("{}: {} ({})", self.settings.name, shorten(&told.message), told.code))
             }
+            mysql_async::Error::Io(mysql_async::IoError::Io(error)) => failed(&self.settings.name, error),
             error => CollectError::Connect(format!("{}: {}", self.settings.name, shorten(&error.to_string()))),
         }
     }

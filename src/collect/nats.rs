@@ -1,10 +1,13 @@
 //! NATS and JetStream, by the server's monitoring endpoint (`-m 8222`).
 //!
-//! Rights: none; the endpoint asks nobody, so it belongs on loopback. Cost: `/varz` and one bounded `/jsz` in a round,
-//! answered from memory. A server tells only of what lies on itself: watch each one of a cluster.
+//! Rights: none; the endpoint asks nobody, so it belongs on loopback. Cost: `/varz` and two bounded `/jsz` in a round,
+//! answered from memory; of more than 4,000 streams and consumers only the streams, of more than 10,000 only the number. A server tells only of what lies on itself: watch each one of a cluster.
 //!
 //! Each durable consumer is a queue named `stream/consumer`: `ready` is what it has not been given, `active` what it
-//! has not acknowledged. What passed its `max_deliver` is counted by no number of the server.
+//! has not acknowledged, `completed` what it has without a
+//! gap. There is no age: the age of the stream's oldest message is `nats.stream.oldest.age`. What passed its `max_deliver` is counted by no number of the server.
+
+use std::cmp::Reverse;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -92,12 +95,43 @@ pub struct Nats {
     http: Http,
     version: String,
     streams: u64,
+    parts: Parts,
+}
+
+/// What of JetStream is small enough to be asked for: its answer knows no pages of streams.
+#[derive(Debug, Clone, Copy, Default)]
+enum Parts {
+    #[default]
+    All,
+    Streams,
+    None,
+}
+
+impl Parts {
+    /// A stream or a consumer takes one to two KB of the answer with its config, a stream alone some 700 bytes.
+    fn of(streams: u64, consumers: u64) -> Self {
+        if streams.saturating_add(consumers) <= 4_000 {
+            Self::All
+        } else if streams <= 10_000 {
+            Self::Streams
+        } else {
+            Self::None
+        }
+    }
+
+    fn path(self) -> Option<&'static str> {
+        match self {
+            Self::All => Some("/jsz?accounts=true&streams=true&consumers=true&config=true"),
+            Self::Streams => Some("/jsz?accounts=true&streams=true"),
+            Self::None => None,
+        }
+    }
 }
 
 impl Nats {
     /// Asks at the monitoring address.
     pub fn new(http: Http) -> Self {
-        Self { http, version: String::new(), streams: 0 }
+        Self { http, version: String::new(), streams: 0, parts: Parts::All }
     }
 }
 
@@ -115,23 +149,43 @@ impl Collector for Nats {
         if varz["jetstream"].as_object().is_none_or(serde_json::Map::is_empty) {
             return Ok(());
         }
-        let path = format!("/jsz?accounts=true&streams=true&consumers=true&config=true&limit={STREAMS}");
-        let jsz = self.http.json(&path, MAX_ANSWER).await?;
-        self.streams = jsz["streams"].as_u64().unwrap_or(0);
-        out.put(&LEFT_OUT, self.streams.saturating_sub(STREAMS as u64));
+        let jsz = self.http.json("/jsz", MAX_ANSWER).await?;
+        let count = |key: &str| jsz[key].as_u64().unwrap_or(0);
+        self.streams = count("streams");
         if let Some(errors) = jsz["api"]["errors"].as_u64() {
             out.put(&API_ERRORS, errors);
         }
-        for account in jsz["account_details"].as_array().into_iter().flatten() {
-            for stream in account["stream_detail"].as_array().into_iter().flatten().take(STREAMS) {
-                put_stream(account["name"].as_str().unwrap_or_default(), stream, out);
-            }
+        self.parts = Parts::of(self.streams, count("consumers"));
+        let Some(path) = self.parts.path() else {
+            out.put(&LEFT_OUT, self.streams);
+            return Ok(());
+        };
+        let jsz = self.http.json(path, MAX_ANSWER).await?;
+        let accounts = jsz["account_details"].as_array().into_iter().flatten();
+        let mut streams: Vec<(&str, &Value)> = Vec::new();
+        for account in accounts {
+            let name = account["name"].as_str().unwrap_or_default();
+            streams.extend(account["stream_detail"].as_array().into_iter().flatten().map(|stream| (name, stream)));
+        }
+        streams.sort_by_key(|(_, stream)| Reverse(stream["state"]["messages"].as_u64().unwrap_or(0)));
+        out.put(&LEFT_OUT, self.streams.saturating_sub(STREAMS as u64));
+        let can_pause = can_pause(&self.version);
+        for (account, stream) in streams.into_iter().take(STREAMS) {
+            put_stream(account, stream, can_pause, out);
         }
         Ok(())
     }
 
     fn detail(&self) -> String {
-        if self.version.is_empty() { String::new() } else { format!("{}, {} streams", self.version, self.streams) }
+        if self.version.is_empty() {
+            return String::new();
+        }
+        let lacking = match self.parts {
+            Parts::All => "",
+            Parts::Streams => "; too many to read their consumers",
+            Parts::None => "; too many to read",
+        };
+        format!("{}, {} streams{lacking}", self.version, self.streams)
     }
 }
 
@@ -170,7 +224,7 @@ fn put_server(varz: &Value, out: &mut Samples) {
     }
 }
 
-fn put_stream(account: &str, stream: &Value, out: &mut Samples) {
+fn put_stream(account: &str, stream: &Value, can_pause: bool, out: &mut Samples) {
     let Some(name) = stream["name"].as_str() else { return };
     let own = [("nats.account", account), ("nats.stream.name", name)];
     let state = &stream["state"];
@@ -197,11 +251,11 @@ fn put_stream(account: &str, stream: &Value, out: &mut Samples) {
         out.put_with(&REPLICA_CURRENT, &own, u64::from(replica["current"].as_bool().unwrap_or(false)));
     }
     for consumer in stream["consumer_detail"].as_array().into_iter().flatten().take(CONSUMERS) {
-        put_consumer(account, name, consumer, out);
+        put_consumer(account, name, consumer, can_pause, out);
     }
 }
 
-fn put_consumer(account: &str, stream: &str, consumer: &Value, out: &mut Samples) {
+fn put_consumer(account: &str, stream: &str, consumer: &Value, can_pause: bool, out: &mut Samples) {
     let Some(name) = consumer["name"].as_str() else { return };
     // One that nobody gave a name to lives as long as its client: a series for each would never end.
     let durable = consumer["config"]["durable_name"].as_str().is_some_and(|name| !name.is_empty());
@@ -216,16 +270,27 @@ fn put_consumer(account: &str, stream: &str, consumer: &Value, out: &mut Samples
         scope: Some(("nats.account", account)),
         ready: count("num_pending"),
         active: count("num_ack_pending"),
-        consumers: count("num_waiting"),
+        // Those who pull show by their open requests; of those who are pushed to, NATS tells only whether there is one.
+        consumers: match &consumer["config"]["deliver_subject"] {
+            Value::String(_) => Some(u64::from(consumer["push_bound"].as_bool().unwrap_or(false))),
+            _ => count("num_waiting"),
+        },
         // What was acknowledged without a gap, since the stream began.
         completed: consumer["ack_floor"]["consumer_seq"].as_u64(),
-        paused: consumer["paused"].as_bool(),
+        // It is left out of the answer while it is false.
+        paused: can_pause.then(|| consumer["paused"].as_bool().unwrap_or(false)),
         ..Queue::default()
     };
     shared.put(out);
     if let Some(redelivered) = count("num_redelivered") {
         out.put_with(&REDELIVERED, &[("messaging.destination.name", &queue), ("nats.account", account)], redelivered);
     }
+}
+
+/// Consumers can be paused from 2.11 on.
+fn can_pause(version: &str) -> bool {
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(2), Some(11))
 }
 
 /// Unix seconds of an RFC 3339 time.

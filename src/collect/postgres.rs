@@ -9,10 +9,12 @@
 //! what each group asks, stand in the groups' files.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use self::blame::Blame;
 use self::relations::Relations;
 use self::session::{Session, Target};
 use self::statements::Statements;
@@ -22,6 +24,7 @@ use super::{CollectError, Collector};
 use crate::signal::metrics::{Desc, Samples};
 
 mod activity;
+mod blame;
 pub mod config;
 mod database;
 mod events;
@@ -44,6 +47,7 @@ pub const METRICS: &[&[Desc]] = &[
     vacuum::METRICS,
     relations::METRICS,
     statements::METRICS,
+    blame::METRICS,
 ];
 
 /// The oldest version that is read.
@@ -68,8 +72,9 @@ pub struct Settings {
 /// One server.
 pub struct Postgres {
     settings: Settings,
-    session: Option<(Session, Server)>,
+    session: Option<(Arc<Session>, Server)>,
     state: State,
+    blame: Blame,
 }
 
 /// What a connection found out about its server.
@@ -114,7 +119,7 @@ struct Round<'a> {
 impl Postgres {
     /// Connects in its first round.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, session: None, state: State::default() }
+        Self { settings, session: None, state: State::default(), blame: Blame::default() }
     }
 
     async fn groups(&mut self, session: &Session, server: &Server, out: &mut Samples) -> Result<(), CollectError> {
@@ -216,12 +221,14 @@ impl Collector for Postgres {
         let (session, mut server) = match self.session.take() {
             Some(open) => open,
             None => {
-                let session = self.settings.target.connect(None).await?;
+                let session = Arc::new(self.settings.target.connect(None).await?);
                 let server = identify(&session).await?;
+                self.blame.attach(&session).await?;
                 (session, server)
             }
         };
         server.refresh(&session).await?;
+        self.blame.put(out);
         let read = self.groups(&session, &server, out).await;
         if !matches!(read, Err(CollectError::Connect(_) | CollectError::Parse(_))) {
             self.session = Some((session, server));
@@ -230,7 +237,9 @@ impl Collector for Postgres {
     }
 
     fn events(&mut self) -> Vec<Event> {
-        self.state.events.drain()
+        let mut events = self.blame.drain();
+        events.extend(self.state.events.drain());
+        events
     }
 
     fn detail(&self) -> String {
@@ -243,16 +252,20 @@ impl Collector for Postgres {
             out.push_str("; ");
             out.push_str(lacking);
         }
+        if self.blame.is_blind() {
+            out.push_str("; kills for want of memory are not seen: give CAP_SYSLOG, or the group systemd-journal");
+        }
         out
     }
 }
 
 const IDENTITY: &str = "SELECT current_setting('server_version_num') AS version, \
-    current_setting('server_version') AS shown, \
-    (SELECT quote_ident(n.nspname) FROM pg_catalog.pg_extension e \
-     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements";
+    current_setting('server_version') AS shown";
 
-const STANDING: &str = "SELECT datname, pg_is_in_recovery() AS standby FROM pg_catalog.pg_database \
+const STANDING: &str = "SELECT datname, pg_is_in_recovery() AS standby, \
+    (SELECT quote_ident(n.nspname) FROM pg_catalog.pg_extension e \
+     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements \
+    FROM pg_catalog.pg_database \
     WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNECT') ORDER BY oid LIMIT 500";
 
 async fn identify(session: &Session) -> Result<Server, CollectError> {
@@ -264,15 +277,15 @@ async fn identify(session: &Session) -> Result<Server, CollectError> {
     if version < FLOOR {
         return Err(CollectError::Query(format!("PostgreSQL {shown} is too old: 14 is the oldest that is read")));
     }
-    let statements_schema = row.text("statements").map(str::to_owned);
-    Ok(Server { version, shown, statements_schema, ..Server::default() })
+    Ok(Server { version, shown, ..Server::default() })
 }
 
 impl Server {
-    /// What may change while a connection stays open: a standby becomes a primary, databases come and go.
+    /// What may change while a connection stays open: a standby becomes a primary, databases and extensions come and go.
     async fn refresh(&mut self, session: &Session) -> Result<(), CollectError> {
         let table = session.ask(STANDING).await?;
         self.standby = table.first().and_then(|row| row.float("standby")).is_some_and(|standby| standby > 0.0);
+        self.statements_schema = table.first().and_then(|row| row.text("statements")).map(str::to_owned);
         self.databases = table.rows().filter_map(|row| row.text("datname")).map(str::to_owned).collect();
         Ok(())
     }

@@ -1,12 +1,15 @@
 //! RabbitMQ 3.8 and later, by its management plugin.
 //!
 //! Rights: `rabbitmqctl set_user_tags plimsoll monitoring` and `rabbitmqctl set_permissions plimsoll "^$" "^$" "^$"`
-//! on each virtual host. Cost: an overview, the nodes and one list of queues without statistics in a round; the broker
-//! answers it from the queues' own counts, which do not lag as its statistics do.
+//! on each virtual host. Cost: four requests in a round: an overview, the nodes, the consumers (none of more than
+//! 20,000) and the queues without statistics, which do not lag as its statistics do; of more than 500 queues one request
+//! for each 500, 20 at most.
 //!
 //! Names after the collector-contrib receiver `rabbitmq` where it has them; the queues also have those that all queues
 //! share. RabbitMQ keeps no time of a message, so there is no age; Celery's queues on it are ordinary ones, told under
 //! `messaging.system` `celery` when the config names them.
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -82,6 +85,8 @@ const PAGE: usize = 500;
 const PAGES: usize = 20;
 /// Queues that are told apart, the longest first.
 const TOLD: usize = 200;
+/// Consumers whose queues are asked for.
+const MAX_CONSUMERS: u64 = 20_000;
 const MAX_ANSWER: usize = 8 << 20;
 
 /// One broker.
@@ -92,46 +97,69 @@ pub struct Rabbitmq {
     version: String,
     queues: usize,
     left_out: usize,
+    /// Whether the consumers were too many to be asked for.
+    crowded: bool,
 }
+
+/// Consumers of each queue, by virtual host and name.
+type Consumers = BTreeMap<(String, String), u64>;
 
 impl Rabbitmq {
     /// Asks at the management plugin's address.
     pub fn new(http: Http, celery: Vec<String>) -> Self {
-        Self { http, celery, version: String::new(), queues: 0, left_out: 0 }
+        Self { http, celery, version: String::new(), queues: 0, left_out: 0, crowded: false }
     }
 
-    async fn queues(&mut self, out: &mut Samples) -> Result<(), CollectError> {
+    /// The list of queues without statistics does not tell of consumers, and with them it lags and costs much.
+    async fn consumers(&mut self, total: u64) -> Result<Option<Consumers>, CollectError> {
+        self.crowded = total > MAX_CONSUMERS;
+        if self.crowded {
+            return Ok(None);
+        }
+        let list = self.http.json("/api/consumers?columns=queue.name,queue.vhost", MAX_ANSWER).await?;
+        let mut consumers = Consumers::new();
+        for queue in list.as_array().into_iter().flatten().map(|consumer| &consumer["queue"]) {
+            if let (Some(vhost), Some(name)) = (queue["vhost"].as_str(), queue["name"].as_str()) {
+                *consumers.entry((vhost.to_owned(), name.to_owned())).or_default() += 1;
+            }
+        }
+        Ok(Some(consumers))
+    }
+
+    async fn queues(&mut self, consumers: Option<&Consumers>, out: &mut Samples) -> Result<(), CollectError> {
         let mut all: Vec<Value> = Vec::new();
-        let mut total = 0;
+        let mut seen = 0;
+        let ready = |queue: &Value| queue["messages_ready"].as_f64().unwrap_or(0.0);
         for page in 1..=PAGES {
             let path = format!(
                 "/api/queues?disable_stats=true&enable_queue_totals=true&page={page}&page_size={PAGE}\
-                 &columns=name,vhost,state,messages_ready,messages_unacknowledged,consumers"
+                 &columns=name,vhost,messages_ready,messages_unacknowledged"
             );
             let mut answer = self.http.json(&path, MAX_ANSWER).await?;
-            total = answer["total_count"].as_u64().unwrap_or(0) as usize;
+            let total = answer["total_count"].as_u64().unwrap_or(0) as usize;
             let pages = answer["page_count"].as_u64().unwrap_or(1) as usize;
             match answer["items"].take() {
                 Value::Array(items) => all.extend(items),
                 // Versions that know no pages give the list itself.
                 _ => all.extend(answer.as_array().into_iter().flatten().take(PAGE * PAGES).cloned()),
             }
+            seen = total.max(seen.max(all.len()));
+            all.sort_by(|a, b| ready(b).total_cmp(&ready(a)));
+            all.truncate(TOLD);
             if page >= pages {
                 break;
             }
         }
-        self.queues = total.max(all.len());
-        let ready = |queue: &Value| queue["messages_ready"].as_f64().unwrap_or(0.0);
-        all.sort_by(|a, b| ready(b).total_cmp(&ready(a)));
+        self.queues = seen;
         self.left_out = self.queues.saturating_sub(TOLD);
         out.put(&QUEUES_LEFT_OUT, self.left_out);
         for queue in all.iter().take(TOLD) {
-            self.put_queue(queue, out);
+            self.put_queue(queue, consumers, out);
         }
         Ok(())
     }
 
-    fn put_queue(&self, queue: &Value, out: &mut Samples) {
+    fn put_queue(&self, queue: &Value, consumers: Option<&Consumers>, out: &mut Samples) {
         let (Some(name), Some(vhost)) = (queue["name"].as_str(), queue["vhost"].as_str()) else { return };
         let count = |key: &str| queue[key].as_f64().filter(|count| *count >= 0.0).map(|count| count as u64);
         let own = [("rabbitmq.queue.name", name), ("rabbitmq.vhost.name", vhost)];
@@ -140,7 +168,9 @@ impl Rabbitmq {
                 out.put_with(&MESSAGES, &[own[0], own[1], ("state", state)], messages);
             }
         }
-        if let Some(consumers) = count("consumers") {
+        let consumers =
+            consumers.map(|known| known.get(&(vhost.to_owned(), name.to_owned())).copied().unwrap_or_default());
+        if let Some(consumers) = consumers {
             out.put_with(&CONSUMERS, &own, consumers);
         }
         let celery = self.celery.iter().any(|known| known == name);
@@ -150,7 +180,7 @@ impl Rabbitmq {
             scope: Some(("rabbitmq.vhost.name", vhost)),
             ready: count("messages_ready"),
             active: count("messages_unacknowledged"),
-            consumers: count("consumers"),
+            consumers,
             ..Queue::default()
         };
         shared.put(out);
@@ -173,7 +203,8 @@ impl Collector for Rabbitmq {
         for node in nodes.as_array().into_iter().flatten().take(50) {
             put_node(node, out);
         }
-        self.queues(out).await
+        let consumers = self.consumers(overview["object_totals"]["consumers"].as_u64().unwrap_or(0)).await?;
+        self.queues(consumers.as_ref(), out).await
     }
 
     fn detail(&self) -> String {
@@ -183,6 +214,9 @@ impl Collector for Rabbitmq {
         let mut out = format!("{}, {} queues", self.version, self.queues);
         if self.left_out > 0 {
             out.push_str(&format!("; only the {TOLD} longest are told apart"));
+        }
+        if self.crowded {
+            out.push_str("; too many consumers to tell whose they are");
         }
         out
     }

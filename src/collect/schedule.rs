@@ -54,6 +54,9 @@ pub struct Job {
     pub series: usize,
     /// A server of its own: each round says whether it is `up`.
     pub server: bool,
+    /// Of a server that nobody named: the commands that let us in. Until it did so once, a refusal is a hint and no
+    /// fault, and its rounds are not told.
+    pub grant: Option<String>,
 }
 
 /// Runs `job` in a task of its own until `stop`. The task also ends, with a fault on the board, if the collector
@@ -96,10 +99,11 @@ pub async fn run(mut job: Job, sink: Sink, board: Board, stop: Stop) {
             report.source.detail.set(job.collector.detail());
             result.unwrap_or(Err(CollectError::Timeout(job.timeout)))
         };
-        report.round(&result, begun.elapsed(), &mut samples);
-        if let (Err(CollectError::Denied(why)), None) = (&result, &denied) {
-            denied = Some(Denied { until: begun + DENIED, why: why.clone() });
+        denied = denied.or_else(|| Denied::of(&result, begun));
+        if report.is_hint(&result) {
+            continue;
         }
+        report.round(&result, begun.elapsed(), &mut samples);
         let events = job.collector.events();
         let times = stamps.next(clock::unix_nanos());
         let (sink, resource) = (Arc::clone(&sink), Arc::clone(&job.resource));
@@ -114,6 +118,15 @@ pub async fn run(mut job: Job, sink: Sink, board: Board, stop: Stop) {
 struct Denied {
     until: Instant,
     why: String,
+}
+
+impl Denied {
+    fn of(result: &Result<(), CollectError>, begun: Instant) -> Option<Self> {
+        match result {
+            Err(CollectError::Denied(why)) => Some(Self { until: begun + DENIED, why: why.clone() }),
+            _ => None,
+        }
+    }
 }
 
 /// The times of one source's rounds.
@@ -142,6 +155,8 @@ struct Report {
     board: Board,
     source: Arc<Source>,
     server: bool,
+    /// The commands that let us in, until the server did so once.
+    grant: Option<String>,
     failures: [(&'static str, u64); 5],
 }
 
@@ -150,8 +165,9 @@ impl Report {
         let source = board.source(&job.name);
         source.kind.set(job.kind);
         source.interval.set(job.interval.as_secs().max(1));
+        source.hint.set("");
         let failures = [("connect", 0), ("denied", 0), ("query", 0), ("parse", 0), ("timeout", 0)];
-        Self { name: job.name.clone(), board, source, server: job.server, failures }
+        Self { name: job.name.clone(), board, source, server: job.server, grant: job.grant.clone(), failures }
     }
 
     /// Tells the end of a round and adds the loop's own points to it.
@@ -173,6 +189,29 @@ impl Report {
         let points = samples.samples().len() as u64;
         self.source.points.set(points);
         self.source.points_total.add(points);
+    }
+
+    /// A found server that refuses us, or is of no version that is read, is no fault before it let us in once.
+    fn is_hint(&mut self, result: &Result<(), CollectError>) -> bool {
+        let Some(grant) = &self.grant else { return false };
+        let text = match result {
+            Ok(()) | Err(CollectError::NoData(_)) => {
+                self.grant = None;
+                self.source.hint.set("");
+                return false;
+            }
+            Err(CollectError::Denied(why)) if !grant.is_empty() => {
+                format!("{why}; this lets plimsoll in, and `plimsoll reload` tries again at once:\n{grant}")
+            }
+            Err(CollectError::Denied(why) | CollectError::Query(why)) => format!("found, and not read: {why}"),
+            Err(_) => return false,
+        };
+        if self.source.hint.get() != text {
+            tracing::info!(source = self.name, "found, and not read yet: `plimsoll status` says what it takes");
+            self.source.hint.set(text);
+            self.source.fault.set("");
+        }
+        true
     }
 
     fn well(&self) {

@@ -108,6 +108,7 @@ impl From<SourceReport> for wire::Source {
             failures: report.failures,
             last_success: report.last_success,
             fault: report.fault,
+            hint: report.hint,
         }
     }
 }
@@ -132,6 +133,7 @@ impl From<wire::Source> for SourceReport {
             failures: wire.failures,
             last_success: wire.last_success,
             fault: wire.fault,
+            hint: wire.hint,
         }
     }
 }

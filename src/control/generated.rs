@@ -84,6 +84,9 @@ pub struct Source {
     pub last_success: u64,
     #[prost(string, tag = "17")]
     pub fault: ::prost::alloc::string::String,
+    /// What it would take to read it: words, then a line for each command.
+    #[prost(string, tag = "18")]
+    pub hint: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Spool {

@@ -102,6 +102,8 @@ pub struct SourceReport {
     pub last_success: u64,
     /// The fault that stands now, with its mend; empty when all is well.
     pub fault: String,
+    /// What it would take to read what was found and is not read yet: words, then a line for each command.
+    pub hint: String,
 }
 
 /// One spool.
@@ -369,6 +371,7 @@ fn source_report(name: &str, source: &Source, mark: &Mark, window: f64) -> Sourc
         failures: source.failures.get(),
         last_success: source.last_success.get(),
         fault: source.fault.get(),
+        hint: source.hint.get(),
     }
 }
 

@@ -35,4 +35,6 @@ pub struct Source {
     pub last_success: Cell,
     /// The fault that stands now, with its mend; empty when all is well.
     pub fault: Line,
+    /// What it would take to read it, or to read more of it: no fault, as nobody asked for it. Each command has a line.
+    pub hint: Line,
 }

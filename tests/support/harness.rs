@@ -73,6 +73,10 @@ impl Process {
         Self { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")), log: log.to_owned() }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it printed.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
@@ -80,6 +84,12 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// To it and all that it started; for a command that has a `process_group(0)` of its own.
+    #[allow(dead_code, reason = "only some of the test programs have such servers")]
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        rustix::process::kill_process_group(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Kill -9.

@@ -1,7 +1,7 @@
 //! A real PostgreSQL on loopback and on a socket.
 
-use std::path::Path;
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -30,7 +30,22 @@ impl Postgres {
         server
     }
 
-    fn configure(&self, settings: &str) {
+    /// A standby of `self` that streams; `settings` name its slot, if any.
+    pub(crate) fn standby(&self, settings: &str) -> Self {
+        let folder = self.release.folder("postgres");
+        let mut copy = self.release.command("postgres", &bin(self.release, "pg_basebackup"));
+        copy.args(["-D", &format!("{}/data", folder.inside()), "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        copy.args(["-U", "postgres", "-R", "-c", "fast", "--no-sync"]);
+        run(&mut copy);
+        let mut server = Self { release: self.release, folder, process: None, port: free_port() };
+        let from = format!("host=127.0.0.1 port={} user=postgres application_name=standby", self.port);
+        server.configure(&format!("primary_conninfo = '{from}'\n{settings}"));
+        server.up();
+        server
+    }
+
+    /// Writes its settings anew: they hold from the next start on.
+    pub(crate) fn configure(&self, settings: &str) {
         let port = self.port;
         let text = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n\
@@ -56,19 +71,24 @@ impl Postgres {
         self.process.as_ref().unwrap().signal(signal);
     }
 
+    /// The id of its postmaster on this host.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// SIGINT: a fast shutdown.
     pub(crate) fn down(&mut self) {
         self.signal(Signal::INT);
         drop(self.process.take());
     }
 
-    /// The folder of its socket, as we see it.
-    pub(crate) fn socket(&self) -> &Path {
-        self.folder.path()
-    }
-
     pub(crate) fn log(&self) -> String {
         self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// The folder of its socket, as we see it.
+    pub(crate) fn socket(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The rows that `sql` gives in `database`, unaligned.
@@ -84,12 +104,45 @@ impl Postgres {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
+    /// A psql in `database` that does `sql` and then keeps its session open.
+    pub(crate) fn hold(&self, database: &str, sql: &str) -> Held {
+        let mut child = self.psql(database).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(format!("{sql};\n").as_bytes()).unwrap();
+        Held(child)
+    }
+
+    /// Waits until `sql` gives `wanted`.
+    pub(crate) fn until(&self, database: &str, sql: &str, wanted: &str) {
+        wait_for(sql, Duration::from_secs(20), || match self.try_sql(database, sql) {
+            Ok(found) if found == wanted => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+
     /// A psql in `database`; this system's, which speaks to every version.
     pub(crate) fn psql(&self, database: &str) -> Command {
         let mut command = Command::new(Release::Here.program(&["/usr/bin/psql"]));
         command.args(["-X", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
         command.args(["-U", "postgres", "-d", database]).env("PGCONNECT_TIMEOUT", "5");
         command
+    }
+}
+
+/// A session that ends with it.
+pub(crate) struct Held(Child);
+
+impl Held {
+    /// Does more in the session.
+    pub(crate) fn then(&mut self, sql: &str) {
+        self.0.stdin.as_mut().unwrap().write_all(format!("{sql};\n").as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.0.kill().is_err();
+        let _gone = self.0.wait().is_err();
     }
 }
 

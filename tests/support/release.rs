@@ -48,8 +48,23 @@ impl Release {
                 command
             }
         };
-        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", program]);
-        command.current_dir("/").env_remove("LC_ALL").env("LANG", "C.UTF-8").env("HOME", "/tmp");
+        as_user(&mut command, user, program);
+        command
+    }
+
+    /// The same for one that reads `/proc`: the newest release's is empty, so it gets one that ends with it.
+    pub(crate) fn command_with_proc(self, user: &str, program: &str) -> Command {
+        let mut command = match self {
+            Self::Here => Command::new("setpriv"),
+            Self::Newest => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "--propagation", "private", "--", "sh", "-c"]);
+                command.arg("mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"");
+                command.arg(self.root()).arg("setpriv");
+                command
+            }
+        };
+        as_user(&mut command, user, program);
         command
     }
 
@@ -69,6 +84,11 @@ impl Release {
         assert!(chown.args([user, &folder.inside()]).status().unwrap().success());
         folder
     }
+}
+
+fn as_user(command: &mut Command, user: &str, program: &str) {
+    command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups", "--", program]);
+    command.current_dir("/").env_remove("LC_ALL").env("LANG", "C.UTF-8").env("HOME", "/tmp");
 }
 
 impl Folder {

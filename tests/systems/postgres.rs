@@ -9,16 +9,24 @@ use plimsoll::collect::postgres::{self, Settings};
 use super::harness::wait_for;
 use super::postgres_server::Postgres;
 use super::release::RELEASES;
-use super::round::{one, runtime};
+use super::round::{Round, one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn settings(server: &Postgres, user: &str, database: &str) -> Settings {
+pub(crate) fn settings(server: &Postgres, user: &str, database: &str) -> Settings {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(server.port).user(user).dbname(database);
     config.options(session::options(Duration::from_secs(5))).application_name("plimsoll");
     let target = Target { name: "test".into(), config, password: None, tls: None };
     Settings { target, databases: None, top: 20 }
+}
+
+/// One round of a new collector.
+pub(crate) fn look(server: &Postgres, database: &str) -> Round {
+    let mut collector = postgres::Postgres::new(settings(server, "plimsoll", database));
+    let found = runtime().block_on(one(&mut collector, LIMIT));
+    found.result.as_ref().unwrap_or_else(|error| panic!("{error}: {}", server.log()));
+    found
 }
 
 #[test]

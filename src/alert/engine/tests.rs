@@ -1,3 +1,5 @@
+//! The loop over groups with a time that the test sets: waiting, missed slots, restart, reload.
+
 use super::*;
 use crate::alert::rules::{Kind, Rule};
 use crate::query::Limits;

@@ -1,3 +1,5 @@
+//! Rounds of groups over a small store: order, recorded series, stale markers, limits, slots.
+
 use super::*;
 use crate::alert::template::Template;
 use crate::query::Query;

@@ -1,3 +1,5 @@
+//! One rule's alerts step by step, after the alert-generator specification and beside a plain model.
+
 use proptest::prelude::*;
 
 use super::*;

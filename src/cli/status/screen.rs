@@ -105,6 +105,19 @@ impl Screen<'_> {
             for text in trouble(source) {
                 self.below(&text, Style::Warn);
             }
+            self.hint(&source.hint);
+        }
+    }
+
+    /// Its words, and below them its commands, unbroken so that they can be copied.
+    fn hint(&mut self, hint: &str) {
+        let mut lines = hint.lines();
+        if let Some(words) = lines.next() {
+            self.below(words, Style::Plain);
+        }
+        for command in lines {
+            let command = self.paint.text(Style::Heading, &clean(command));
+            self.line(&format!("{}{command}", " ".repeat(INDENT + 2)));
         }
     }
 

@@ -38,6 +38,9 @@ pub(super) struct Digests {
     told: HashMap<String, Instant>,
 }
 
+/// A statement, and what its calls and its time grew by.
+type Grown = ((String, String), f64, f64);
+
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
     calls: f64,
@@ -74,7 +77,7 @@ impl Digests {
     }
 
     fn choose(&mut self, rows: Vec<Fields>, top: usize) {
-        let mut grown = Vec::with_capacity(rows.len());
+        let mut grown: Vec<Grown> = Vec::with_capacity(rows.len());
         let mut known = HashMap::with_capacity(rows.len());
         for row in &rows {
             let (Some(key), Some(calls), Some(time)) = (key(row), number(row, "calls"), number(row, "time")) else {
@@ -86,7 +89,7 @@ impl Digests {
             grown.push((key.clone(), calls - old_calls, time - old_time));
             known.insert(key, Seen { calls, time, chosen: before.chosen.saturating_sub(1) });
         }
-        let by: [fn(&((String, String), f64, f64)) -> f64; 2] = [|g| g.2, |g| g.1];
+        let by: [fn(&Grown) -> f64; 2] = [|g| g.2, |g| g.1];
         for measure in by {
             grown.sort_by(|a, b| measure(b).total_cmp(&measure(a)).then_with(|| a.0.cmp(&b.0)));
             for (key, ..) in grown.iter().filter(|g| measure(g) > 0.0).take(top) {

@@ -13,7 +13,7 @@ use tokio_stream::StreamExt;
 use super::table::Table;
 use crate::base::secret::{ExposeSecret, SecretString};
 use crate::collect::CollectError;
-use crate::collect::dial::{Address, Budget, Counted, dial};
+use crate::collect::dial::{Address, Budget, Counted, dial, failed};
 
 /// Where a server is and how to come in.
 #[derive(Clone)]
@@ -66,9 +66,7 @@ impl Target {
             config.ssl_mode(SslMode::Disable);
         }
         // The protocol asks for TLS itself, on the open connection.
-        let stream = dial(&address, None, &budget)
-            .await
-            .map_err(|error| CollectError::Connect(format!("cannot connect to {}: {error}", self.name)))?;
+        let stream = dial(&address, None, &budget).await.map_err(|error| failed(&self.name, &error))?;
         self.open(&config, stream, budget).await
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Statements {
 }
 
 type Key = (String, String, String);
+/// A statement, and what its calls and its time grew by.
+type Grown = (Key, f64, f64);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Seen {
@@ -82,7 +84,7 @@ fn query(schema: &str) -> String {
 impl Statements {
     /// Takes a look's rows and chooses the `top` of them by growth of time, of calls, and by mean time.
     fn look(&mut self, table: &Table, info: Table, top: usize) {
-        let mut grown: Vec<(Key, f64, f64)> = Vec::new();
+        let mut grown: Vec<Grown> = Vec::new();
         let mut known = HashMap::with_capacity(table.len());
         for row in table.rows() {
             let (Some(key), Some(calls), Some(time)) = (key(row), row.float("calls"), row.float("time")) else {
@@ -94,7 +96,7 @@ impl Statements {
             grown.push((key.clone(), calls - old_calls, time - old_time));
             known.insert(key, Seen { calls, time, chosen: before.chosen.saturating_sub(1) });
         }
-        let by: [fn(&(Key, f64, f64)) -> f64; 3] = [|g| g.2, |g| g.1, |g| if g.1 > 0.0 { g.2 / g.1 } else { 0.0 }];
+        let by: [fn(&Grown) -> f64; 3] = [|g| g.2, |g| g.1, |g| if g.1 > 0.0 { g.2 / g.1 } else { 0.0 }];
         for measure in by {
             grown.sort_by(|a, b| measure(b).total_cmp(&measure(a)).then_with(|| a.0.cmp(&b.0)));
             for (key, ..) in grown.iter().filter(|g| measure(g) > 0.0).take(top) {

@@ -336,10 +336,10 @@ impl<'a> Info<'a> {
                 if let Some(count) = number("count") {
                     out.put_with(&ERRORS, &[("error.type", kind)], count);
                 }
-            } else if name.starts_with("db") {
+            } else if let Some(db) = name.strip_prefix("db") {
                 for (field, desc) in [("keys", &KEYS), ("expires", &EXPIRES), ("avg_ttl", &AVG_TTL)] {
                     if let Some(value) = number(field) {
-                        out.put_with(desc, &[("db", &name[2..])], value);
+                        out.put_with(desc, &[("db", db)], value);
                     }
                 }
             }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::base::secret::{ExposeSecret, SecretString};
 use crate::collect::CollectError;
-use crate::collect::dial::{Address, Budget, dial};
+use crate::collect::dial::{Address, Budget, dial, failed};
 
 /// Where a server is and how to come in.
 #[derive(Debug, Clone)]
@@ -46,9 +46,8 @@ impl Target {
     /// [`CollectError::Connect`], or [`CollectError::Denied`] when the server does not let us in.
     pub async fn connect(&self) -> Result<Session, CollectError> {
         let budget = Budget::new(MAX_ANSWERS);
-        let stream = dial(&self.address, self.tls.as_ref(), &budget)
-            .await
-            .map_err(|error| CollectError::Connect(format!("cannot connect to {}: {error}", self.name)))?;
+        let stream =
+            dial(&self.address, self.tls.as_ref(), &budget).await.map_err(|error| failed(&self.name, &error))?;
         let mut info = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP2)
             .set_skip_set_lib_name()
@@ -95,25 +94,62 @@ impl Session {
             packed.arg(*part);
         }
         let shown = command.first().copied().unwrap_or_default();
-        match packed.query_async::<Value>(&mut self.connection).await {
-            Ok(value) => Ok(value),
-            Err(error) if self.budget.is_spent() => Err(CollectError::Parse(format!(
-                "{}: more than {} MiB of answers ({error})",
-                self.name,
-                MAX_ANSWERS >> 20
-            ))),
-            Err(error) if error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error() => {
-                Err(CollectError::Connect(format!(
-                    "{}: the connection was lost: {}",
-                    self.name,
-                    shorten(&error.to_string())
-                )))
+        packed.query_async::<Value>(&mut self.connection).await.map_err(|error| self.failed(shown, &error))
+    }
+
+    /// Sends all `commands` at once, so that their number costs no round trips, and gives their answers in order.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], for the first command that failed.
+    pub async fn ask_all(&mut self, commands: &[Vec<String>]) -> Result<Vec<Value>, CollectError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut packed = redis::Pipeline::with_capacity(commands.len());
+        packed.ignore_errors();
+        for command in commands {
+            let mut one = Cmd::new();
+            for part in command {
+                one.arg(part);
             }
-            Err(error) => {
-                let code = error.code().unwrap_or("ERR");
-                Err(CollectError::Query(format!("{shown}: {code}: {}", shorten(&error.to_string()))))
+            packed.add_command(one);
+        }
+        let answers = packed.query_async::<Vec<Value>>(&mut self.connection).await;
+        let answers = answers.map_err(|error| self.failed("a pipeline", &error))?;
+        for (command, answer) in commands.iter().zip(&answers) {
+            if let Value::ServerError(error) = answer {
+                let shown = command.first().map_or("", String::as_str);
+                let why = shorten(error.details().unwrap_or_default());
+                return Err(CollectError::Query(format!("{shown}: {}: {why}", error.code())));
             }
         }
+        if answers.len() < commands.len() {
+            return Err(CollectError::Parse(format!("{}: fewer answers than commands", self.name)));
+        }
+        Ok(answers)
+    }
+
+    fn failed(&self, shown: &str, error: &RedisError) -> CollectError {
+        let text = shorten(&error.to_string());
+        if self.budget.is_spent() {
+            let most = MAX_ANSWERS >> 20;
+            return CollectError::Parse(format!("{}: more than {most} MiB of answers ({text})", self.name));
+        }
+        if error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error() {
+            return CollectError::Connect(format!("{}: the connection was lost: {text}", self.name));
+        }
+        if error.code() == Some("NOAUTH") || error.kind() == ErrorKind::AuthenticationFailed {
+            return CollectError::Denied(format!("{} asks for a login: {text}", self.name));
+        }
+        CollectError::Query(format!("{shown}: {}: {text}", error.code().unwrap_or("ERR")))
+    }
+}
+
+/// The error of a command that the server's access list refuses, when nothing can be read without it.
+pub fn refused(error: CollectError) -> CollectError {
+    match error {
+        CollectError::Query(why) if why.contains("NOPERM") => CollectError::Denied(why),
+        other => other,
     }
 }
 

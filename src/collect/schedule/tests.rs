@@ -56,6 +56,10 @@ struct Rig {
 }
 
 fn rig(words: &[&'static str], series: usize) -> Rig {
+    rig_with(words, series, None)
+}
+
+fn rig_with(words: &[&'static str], series: usize, grant: Option<&str>) -> Rig {
     let (board, rounds, stop) = (Board::new(), Rounds::default(), Stop::new());
     let job = Job {
         name: "it".into(),
@@ -66,6 +70,7 @@ fn rig(words: &[&'static str], series: usize) -> Rig {
         timeout: Duration::from_millis(50),
         series,
         server: true,
+        grant: grant.map(str::to_owned),
     };
     let kept = Arc::clone(&rounds);
     let sink: Sink = Arc::new(move |_, samples, _, (start, nanos)| {
@@ -179,4 +184,26 @@ fn a_clock_that_is_set_back_never_takes_the_time_stamps_back() {
     let (_, second) = stamps.next(hour);
     assert_eq!(second, 2 * hour + 1_000_000);
     assert_eq!(stamps.next(3 * hour), (2 * hour, 3 * hour));
+}
+
+#[tokio::test]
+async fn a_found_server_that_refuses_us_is_a_hint_and_only_one_that_let_us_in_before_is_a_fault() {
+    let refused = rig_with(&["denied"], 10, Some("GRANT it"));
+    let source = refused.board.source("it");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while source.hint.get().is_empty() {
+        assert!(Instant::now() < deadline, "no hint");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(source.hint.get().starts_with("refused: set `password`") && source.hint.get().ends_with("\nGRANT it"));
+    assert_eq!((source.fault.get(), source.failures.get()), (String::new(), 0));
+    assert!(refused.rounds.lock().unwrap().is_empty(), "nothing says `up` 0 of what nobody asked for");
+    refused.stop.set();
+    refused.task.await.unwrap();
+
+    let (rounds, board) = rig_with(&["query", "ok", "denied"], 10, Some("GRANT it")).rounds(2).await;
+    assert_eq!(rounds.len(), 2, "the first one was a hint");
+    let source = board.source("it");
+    assert!(source.hint.get().is_empty() && source.fault.get().contains("refused"), "{}", source.fault.get());
 }

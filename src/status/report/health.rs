@@ -119,7 +119,8 @@ fn judge_sources(report: &Report, finding: &mut Finding) {
 
 /// How long a source that works in rounds has had none, when that is too long.
 fn silent_for(report: &Report, source: &SourceReport) -> Option<u64> {
-    if source.interval_seconds == 0 {
+    // What was found and lets nobody in yet is a hint: nobody asked for it.
+    if source.interval_seconds == 0 || !source.hint.is_empty() {
         return None;
     }
     let silent = report.now.saturating_sub(source.last_success.max(report.started));

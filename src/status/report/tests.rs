@@ -67,6 +67,15 @@ fn a_fault_of_a_source_that_still_has_rounds_is_shown_but_does_not_spoil_the_hea
 }
 
 #[test]
+fn what_was_found_and_lets_nobody_in_yet_does_not_spoil_the_health() {
+    let board = board(1000);
+    let found = board.source("redis box:6379");
+    found.interval.set(15);
+    found.hint.set("found, and asks for a login:\nredis-cli ACL SETUSER plimsoll");
+    assert_eq!(report(&board, 1000).health, Health::Healthy);
+}
+
+#[test]
 fn a_destination_without_backlog_may_be_silent_for_ever() {
     let board = board(100_000);
     board.destination("loki", Signal::Logs).last_success.set(at(1));

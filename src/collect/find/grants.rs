@@ -1,0 +1,130 @@
+//! The commands that let Plimsoll into a server that was found: the least rights that its collector needs.
+//!
+//! Each text is a line for each command, ready for a shell, and at its end the lines of the config where a password is
+//! needed: `PASSWORD` is for the reader to choose.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::rules::is_looked_in;
+
+/// What the collector of Redis reads of the server itself.
+const REDIS: &str = "resetchannels -@all +ping +info '+slowlog|get' '+slowlog|len' '+latency|latest' '+client|list'";
+
+/// A role that comes by the socket, without a password.
+pub(super) fn postgres(user: &str, folder: &Path, port: u16) -> String {
+    let mut place = String::new();
+    if !is_looked_in(folder) {
+        place = format!(" -h {}", shell(&folder.to_string_lossy()));
+    }
+    if port != 5432 {
+        place.push_str(&format!(" -p {port}"));
+    }
+    let role = identifier(user);
+    let sql = format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO {role};");
+    format!("sudo -u postgres psql{place} -c '{sql}'")
+}
+
+/// A role with a password, for a server without a socket here.
+pub(super) fn postgres_by_password(url: &str, at: SocketAddr) -> String {
+    let sql = "CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3 PASSWORD 'PASSWORD'; GRANT pg_monitor TO plimsoll;";
+    let psql = format!("psql -h {} -p {} -U postgres -c \"{sql}\"", at.ip(), at.port());
+    format!("{psql}\n{}", config("postgres", url, ""))
+}
+
+/// A line of its access list.
+pub(super) fn redis(url: &str) -> String {
+    let place = match url.strip_prefix("redis+unix://") {
+        Some(path) => format!("-s {}", shell(path)),
+        None => {
+            let at: Option<SocketAddr> = url.trim_start_matches("redis://").parse().ok();
+            match at {
+                Some(at) if at.ip() == std::net::Ipv4Addr::LOCALHOST => format!("-p {}", at.port()),
+                Some(at) => format!("-h {} -p {}", at.ip(), at.port()),
+                None => String::new(),
+            }
+        }
+    };
+    let url = url.replacen("://", "://plimsoll@", 1);
+    let acl = format!("redis-cli {place} --askpass ACL SETUSER plimsoll on '>PASSWORD' {REDIS}");
+    format!("{acl}\n{}", config("redis", &url, ""))
+}
+
+/// A user that comes by the socket, without a password.
+pub(super) fn mysql(user: &str, path: &Path, mariadb: bool) -> String {
+    let (client, how) = if mariadb { ("mariadb", "VIA unix_socket") } else { ("mysql", "WITH auth_socket") };
+    let socket = match path.to_str() {
+        Some("/run/mysqld/mysqld.sock" | "/var/run/mysqld/mysqld.sock") => String::new(),
+        _ => format!(" -S {}", shell(&path.to_string_lossy())),
+    };
+    let mut out = String::new();
+    if !mariadb {
+        let plugin = "INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'";
+        out = format!("sudo mysql{socket} -e \"{plugin}\"   # where it is missing\n");
+    }
+    out + &format!("sudo {client}{socket} -e \"{}\"", mysql_user(user, how, mariadb))
+}
+
+/// A user with a password, for a server without a socket here.
+pub(super) fn mysql_by_password(url: &str, mariadb: bool) -> String {
+    let client = if mariadb { "mariadb" } else { "mysql" };
+    let sql = mysql_user("plimsoll", "BY 'PASSWORD'", mariadb);
+    format!("sudo {client} -e \"{sql}\"\n{}", config("mysql", url, ""))
+}
+
+fn mysql_user(user: &str, how: &str, mariadb: bool) -> String {
+    let user = format!("{}@localhost", if is_plain(user) { user.to_owned() } else { format!("'{user}'") });
+    let rights = if mariadb { "PROCESS, BINLOG MONITOR, SLAVE MONITOR" } else { "PROCESS, REPLICATION CLIENT" };
+    format!(
+        "CREATE USER {user} IDENTIFIED {how} WITH MAX_USER_CONNECTIONS 3; GRANT {rights} ON *.* TO {user}; \
+         GRANT SELECT ON performance_schema.* TO {user};"
+    )
+}
+
+/// A user of the admin console.
+pub(super) fn pgbouncer(url: &str) -> String {
+    format!(
+        "in pgbouncer.ini: stats_users = plimsoll\nin its auth_file: \"plimsoll\" \"PASSWORD\"\n\
+         sudo systemctl reload pgbouncer\n{}",
+        config("pgbouncer", url, "")
+    )
+}
+
+/// A user of the management plugin, which may not be on.
+pub(super) fn rabbitmq(url: &str, management: bool) -> String {
+    let plugin = if management { "" } else { "sudo rabbitmq-plugins enable rabbitmq_management\n" };
+    format!(
+        "{plugin}sudo rabbitmqctl add_user plimsoll PASSWORD\nsudo rabbitmqctl set_user_tags plimsoll monitoring\n\
+         sudo rabbitmqctl set_permissions -p / plimsoll '^$' '^$' '^$'\n{}",
+        config("rabbitmq", url, "username: plimsoll, ")
+    )
+}
+
+/// Its monitoring, which is not on or not seen.
+pub(super) fn nats() -> String {
+    "in its config: http: 127.0.0.1:8222   # or start it with -m 8222\n\
+     in plimsoll.yaml, when it is another port: collect: { nats: [ { url: \"http://127.0.0.1:PORT\" } ] }"
+        .to_owned()
+}
+
+/// The entry that goes into the config.
+fn config(kind: &str, url: &str, more: &str) -> String {
+    let entry = format!("{{ url: \"{url}\", {more}password: {{ file: /etc/plimsoll/{kind} }} }}");
+    format!("in plimsoll.yaml: collect: {{ {kind}: [ {entry} ] }}")
+}
+
+/// A name in SQL.
+fn identifier(name: &str) -> String {
+    if is_plain(name) { name.to_owned() } else { format!("\"{name}\"") }
+}
+
+fn is_plain(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+}
+
+/// A word for a shell.
+fn shell(word: &str) -> String {
+    let plain = word.chars().all(|letter| letter.is_ascii_alphanumeric() || "/-_.".contains(letter));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}

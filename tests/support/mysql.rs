@@ -1,0 +1,129 @@
+//! A real MySQL or MariaDB on loopback and on a socket.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::harness::{Process, free_port, wait_for};
+use super::release::{Folder, Release};
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// MariaDB 10.11, of this system.
+    Mariadb10,
+    /// MariaDB 11.8, of the newest release.
+    Mariadb11,
+    /// MySQL 9.7, of the newest release.
+    Mysql,
+}
+
+pub(crate) const KINDS: [Kind; 3] = [Kind::Mariadb10, Kind::Mariadb11, Kind::Mysql];
+
+pub(crate) struct Mysql {
+    kind: Kind,
+    folder: Folder,
+    _process: Process,
+    pub(crate) port: u16,
+}
+
+impl Kind {
+    pub(crate) fn is_mariadb(self) -> bool {
+        self != Self::Mysql
+    }
+
+    fn release(self) -> Release {
+        if self == Self::Mariadb10 { Release::Here } else { Release::Newest }
+    }
+
+    fn program(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Mariadb10 => ("/usr/sbin/mariadbd", &["--no-defaults"]),
+            Self::Mariadb11 => (
+                "/opt/mariadb/usr/sbin/mariadbd",
+                &[
+                    "--no-defaults",
+                    "--basedir=/opt/mariadb/usr",
+                    "--lc-messages-dir=/opt/mariadb/usr/share/mariadb",
+                    "--character-sets-dir=/opt/mariadb/usr/share/mariadb/charsets",
+                ],
+            ),
+            Self::Mysql => ("/usr/sbin/mysqld", &["--no-defaults", "--mysqlx=OFF"]),
+        }
+    }
+}
+
+impl Mysql {
+    /// A new server that runs; its `root` has no password and comes by the socket.
+    pub(crate) fn start(kind: Kind, options: &[&str]) -> Self {
+        let folder = kind.release().folder("mysql");
+        let (program, first) = kind.program();
+        let server = || {
+            let mut command = kind.release().command("mysql", program);
+            command.args(first).arg(format!("--datadir={}/data", folder.inside()));
+            command
+        };
+        if kind.is_mariadb() {
+            bootstrap(kind, &folder, &mut server());
+        } else {
+            let output = server().arg("--initialize-insecure").output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        let port = free_port();
+        let mut command = server();
+        command.args([format!("--port={port}"), format!("--socket={}/socket", folder.inside())]);
+        command.args([format!("--pid-file={}/pid", folder.inside())]);
+        command.args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"]).args(options);
+        let mut process = Process::start(&mut command, &folder.path().join("log"));
+        wait_for("a MySQL that answers", Duration::from_secs(60), || {
+            process.check();
+            let output = client(kind, &folder).args(["-e", "SELECT 1"]).output().unwrap();
+            if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        });
+        Self { kind, folder, _process: process, port }
+    }
+
+    /// The rows that `sql` gives, separated by tabs.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        let output = self.client().args(["-N", "-e", sql]).output().unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A client as root.
+    pub(crate) fn client(&self) -> Command {
+        client(self.kind, &self.folder)
+    }
+}
+
+fn client(kind: Kind, folder: &Folder) -> Command {
+    let mut command = match kind {
+        Kind::Mysql => kind.release().command("mysql", "/usr/bin/mysql"),
+        _ => Command::new("/usr/bin/mariadb"),
+    };
+    let path = if kind == Kind::Mysql { PathBuf::from(folder.inside()) } else { folder.path().to_owned() };
+    command.args(["--no-defaults", "-u", "root", "-S"]).arg(path.join("socket"));
+    command
+}
+
+/// What `mariadb-install-db` does, which needs more packages than the server.
+fn bootstrap(kind: Kind, folder: &Folder, server: &mut Command) {
+    let root = kind.release().root();
+    let scripts = if kind == Kind::Mariadb10 { "usr/share/mysql" } else { "opt/mariadb/usr/share/mariadb" };
+    let mut sql = String::from("create database mysql;\nuse mysql;\nset @auth_root_socket=NULL;\n");
+    for name in ["system_tables", "performance_tables", "system_tables_data"] {
+        let found = ["mariadb", "mysql"].map(|prefix| root.join(scripts).join(format!("{prefix}_{name}.sql")));
+        let path = found.iter().find(|path| path.exists()).unwrap();
+        sql.push_str(&std::fs::read_to_string(path).unwrap());
+    }
+    let mut chown = kind.release().command("mysql", "mkdir");
+    assert!(chown.arg(format!("{}/data", folder.inside())).status().unwrap().success());
+    server.args(["--bootstrap", "--skip-log-bin"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = server.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let write = std::thread::spawn(move || input.write_all(sql.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    write.join().unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,170 @@
+//! BullMQ 5 and 6 and Bull 4 on a real Redis: the jobs of real workers are counted, with the rights that the docs name.
+
+use std::time::Duration;
+
+use plimsoll::collect::Collector as _;
+use plimsoll::collect::redis::Redis as Collector;
+use plimsoll::collect::redis::queues::{Queues, Wanted};
+use plimsoll::collect::redis::session::Target;
+use secrecy::SecretString;
+
+use super::redis::target;
+use super::redis_server::Redis;
+use super::release::Release;
+use super::round::{Round, one, runtime};
+use super::worker::Worker;
+
+const LIMIT: Duration = Duration::from_secs(10);
+const ARGUMENTS: &[&str] = &["--maxmemory-policy", "noeviction"];
+
+/// The line of `src/collect/redis.rs`.
+const RIGHTS: &str = "+ping +info +slowlog|get +slowlog|len +latency|latest +client|list \
+                      %R~bull:* +hget +hmget +llen +zcard +zrange +lindex +exists +scan";
+
+/// The target with a user that has exactly `rights`.
+pub(crate) fn with_rights(server: &Redis, rights: &str) -> Target {
+    let mut command = vec!["ACL", "SETUSER", "plimsoll", "reset", "on", ">pw", "resetchannels", "-@all"];
+    command.extend(rights.split(' ').filter(|word| !word.is_empty()));
+    server.ask(&command);
+    let mut target = target(server.port);
+    target.username = Some("plimsoll".into());
+    target.password = Some(SecretString::from("pw"));
+    target
+}
+
+fn auto() -> Queues {
+    Queues::new(Wanted::Auto, Wanted::None, Vec::new(), Vec::new())
+}
+
+fn value(found: &Round, queue: &str, name: &str, state: Option<&str>) -> Option<f64> {
+    let mut own = vec![("messaging.system", "bullmq"), ("messaging.destination.name", queue)];
+    own.extend(state.map(|state| ("state", state)));
+    found.value(name, &own)
+}
+
+#[test]
+fn the_jobs_of_bullmq_and_bull_are_counted_as_their_workers_left_them() {
+    for library in ["bullmq6", "bullmq5", "bull"] {
+        // ACL rules of key patterns with %R exist from 7 on.
+        let server = Redis::start(Release::Here, "redis-server", ARGUMENTS);
+        let _worker = Worker::node("bull.js", &[library, &server.port.to_string()]);
+        let mut collector = Collector::new(with_rights(&server, RIGHTS), auto());
+        let found = runtime().block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap_or_else(|error| panic!("{library}: {error}"));
+        assert!(collector.detail().ends_with("3 queues"), "{library}: {}", collector.detail());
+        let messages = |queue: &str| {
+            ["ready", "active", "delayed", "dead"]
+                .map(|state| value(&found, queue, "queue.messages", Some(state)).unwrap())
+        };
+        assert_eq!(messages("mail"), [5.0, 1.0, 4.0, 2.0], "{library}");
+        assert_eq!(messages("held"), [5.0, 0.0, 0.0, 0.0], "{library}");
+        assert_eq!(messages("empty"), [0.0; 4], "{library}: an empty one is 0");
+        let paused = |queue: &str| value(&found, queue, "queue.paused", None);
+        assert_eq!([paused("mail"), paused("held")], [Some(0.0), Some(1.0)], "{library}");
+        let age = value(&found, "mail", "queue.oldest.age", None).unwrap();
+        assert!((100.0..160.0).contains(&age), "{library}: {age}");
+        assert_eq!(value(&found, "empty", "queue.oldest.age", None), Some(0.0), "{library}");
+        let workers = |queue: &str| value(&found, queue, "queue.consumers", None);
+        assert_eq!([workers("mail"), workers("held")], [Some(1.0), Some(0.0)], "{library}");
+        let counted = (library != "bull").then_some([4.0, 2.0]);
+        let done = value(&found, "mail", "queue.completed", None);
+        assert_eq!(done.zip(value(&found, "mail", "queue.failed", None)), counted.map(|[a, b]| (a, b)), "{library}");
+        assert!(!format!("{:?}{}", found.samples, collector.detail()).contains("secret"));
+    }
+}
+
+/// How often the server was asked these commands since its counts were set back.
+pub(crate) fn calls(server: &Redis, commands: &str) -> u64 {
+    let stats = server.ask(&["INFO", "commandstats"]);
+    let counted = stats.lines().filter_map(|line| {
+        let (name, rest) = line.trim().strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        commands.split(' ').any(|wanted| wanted == name).then_some(())?;
+        rest.split(',').next()?.parse::<u64>().ok()
+    });
+    counted.sum()
+}
+
+#[test]
+fn a_queue_costs_as_many_commands_as_the_docs_say() {
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    server.ask(&["HSET", "bull:mail:meta", "version", "bullmq:6.7.0"]);
+    server.ask(&["HSET", "bull:mail:1", "timestamp", "1795470483000", "data", "4111-secret"]);
+    server.ask(&["LPUSH", "bull:mail:wait", "1"]);
+    let named = Wanted::Named(vec!["mail".into()]);
+    let mut collector = Collector::new(with_rights(&server, RIGHTS), Queues::new(named, Wanted::None, vec![], vec![]));
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    assert!(runtime().block_on(one(&mut collector, LIMIT)).result.is_ok());
+    assert_eq!(calls(&server, "llen zcard exists hmget hget lindex zrange"), 13);
+    assert_eq!(calls(&server, "client|list"), 1);
+    assert_eq!(calls(&server, "keys scan"), 0, "named queues are not looked for");
+}
+
+#[test]
+fn the_search_for_queues_ends_early_in_a_large_server_and_says_so() {
+    let server = Redis::start(Release::Here, "redis-server", &["--enable-debug-command", "yes"]);
+    server.ask(&["DEBUG", "POPULATE", "400000", "session", "10"]);
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    // A worker of a queue that has no key yet.
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    std::io::Write::write_all(&mut client, b"CLIENT SETNAME bull:bWFpbA==\r\n").unwrap();
+    std::io::Read::read_exact(&mut client, &mut [0; 5]).unwrap();
+    let runtime = runtime();
+    let mut collector = Collector::new(with_rights(&server, RIGHTS), auto());
+    let first = runtime.block_on(one(&mut collector, LIMIT));
+    assert_eq!(value(&first, "mail", "queue.consumers", None), Some(1.0), "found by the name of its worker");
+    assert_eq!(calls(&server, "scan"), 20, "a round looks at a few");
+    for _ in 0..60 {
+        assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
+    }
+    assert_eq!(calls(&server, "scan"), 1000, "and an hour at no more");
+    assert!(collector.detail().contains("too many keys"), "{}", collector.detail());
+}
+
+#[test]
+fn ten_thousand_queues_and_hostile_keys_are_bounded_and_take_nothing_from_the_others() {
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    let many = "for i=1,10000 do redis.call('HSET','bull:q'..i..':meta','version','bullmq:6.7.0') end";
+    server.ask(&["EVAL", many, "0"]);
+    let runtime = runtime();
+    let mut collector = Collector::new(with_rights(&server, RIGHTS), auto());
+    let mut read = Vec::new();
+    for _ in 0..10 {
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        assert!(found.result.is_ok(), "{:?}", found.result);
+        read = found.all("queue.paused", &[]);
+    }
+    assert_eq!(read.len(), 500);
+    assert!(collector.detail().contains("only 500"), "{}", collector.detail());
+
+    server.ask(&["FLUSHALL"]);
+    server.ask(&["HSET", "bull:good:meta", "version", "bullmq:6.7.0"]);
+    server.ask(&["HSET", "bull:bad:meta", "version", "bullmq:6.7.0"]);
+    server.ask(&["SET", "bull:bad:wait", "no list"]);
+    server.ask(&["HSET", "bull:line\nend:meta", "version", "bullmq:6.7.0"]);
+    server.ask(&["HSET", &format!("bull:{}:meta", "x".repeat(100_000)), "version", "bullmq:6.7.0"]);
+    let mut collector = Collector::new(with_rights(&server, RIGHTS), auto());
+    let found = runtime.block_on(one(&mut collector, LIMIT));
+    let why = found.result.as_ref().unwrap_err().to_string();
+    assert!(why.contains("WRONGTYPE") && why.len() < 500, "{why}");
+    assert_eq!(found.all("queue.paused", &[]).len(), 1);
+    assert_eq!(value(&found, "good", "queue.messages", Some("ready")), Some(0.0));
+}
+
+#[test]
+fn rights_that_are_missing_are_told_and_the_rest_is_read() {
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    server.ask(&["HSET", "bull:mail:meta", "version", "bullmq:6.7.0"]);
+    let rights = RIGHTS.replace("+client|list", "").replace("+scan", "");
+    let runtime = runtime();
+    let mut collector = Collector::new(with_rights(&server, &rights), auto());
+    for _ in 0..2 {
+        assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
+        let detail = collector.detail();
+        assert!(detail.contains("+client|list") && detail.contains("without +scan"), "{detail}");
+    }
+    let named = Queues::new(Wanted::Named(vec!["mail".into()]), Wanted::None, vec![], vec![]);
+    let mut collector = Collector::new(with_rights(&server, &rights), named);
+    let found = runtime.block_on(one(&mut collector, LIMIT));
+    assert_eq!(value(&found, "mail", "queue.paused", None), Some(0.0));
+    assert_eq!(value(&found, "mail", "queue.consumers", None), None, "absent, not 0");
+}

@@ -1,0 +1,252 @@
+//! NATS 2.9 and 2.15 with JetStream: what was done there is what is counted.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use plimsoll::base::tls;
+use plimsoll::collect::http::{Http, Login};
+use plimsoll::collect::nats::Nats as Collector;
+use plimsoll::collect::{CollectError, Collector as _};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::fake::{Fake, Mood};
+use super::harness::{Process, free_port, get, wait_for};
+use super::release::{Folder, RELEASES, Release};
+use super::round::{Round, one, runtime};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A server with JetStream.
+pub(crate) struct Nats {
+    folder: Folder,
+    release: Release,
+    process: Option<Process>,
+    port: u16,
+    pub(crate) web: u16,
+}
+
+impl Nats {
+    pub(crate) fn start(release: Release) -> Self {
+        let folder = release.folder("nats");
+        let mut server = Self { folder, release, process: None, port: free_port(), web: free_port() };
+        server.up();
+        server
+    }
+
+    fn up(&mut self) {
+        let mut command = self.release.command("nats", "/usr/sbin/nats-server");
+        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-m", &self.web.to_string(), "-js", "-sd"]);
+        command.arg(self.folder.inside());
+        let process = self.process.insert(Process::start(&mut command, &self.folder.path().join("log")));
+        wait_for("a NATS that answers", Duration::from_secs(20), || {
+            process.check();
+            get(self.web, "/healthz", &[])
+        });
+    }
+
+    fn client(&self) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut client = Client { reader: BufReader::new(stream) };
+        assert!(client.line().starts_with("INFO "));
+        client.send("CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB _INBOX.test 1\r\n");
+        client
+    }
+}
+
+/// The text protocol, as much of it as a test needs.
+pub(crate) struct Client {
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn send(&mut self, text: &str) {
+        self.reader.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn publish(&mut self, subject: &str, payload: &str) {
+        self.send(&format!("PUB {subject} {}\r\n{payload}\r\n", payload.len()));
+    }
+
+    fn ask(&mut self, subject: &str, payload: &str) {
+        self.send(&format!("PUB {subject} _INBOX.test {}\r\n{payload}\r\n", payload.len()));
+    }
+
+    /// The next message: the subject of its answer, and what it says.
+    fn message(&mut self) -> (String, String) {
+        loop {
+            let line = self.line();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["MSG" | "HMSG", _, _, rest @ .., size] => {
+                    let mut body = vec![0; size.parse::<usize>().unwrap() + 2];
+                    self.reader.read_exact(&mut body).unwrap();
+                    let reply = rest.first().copied().unwrap_or_default().to_owned();
+                    return (reply, String::from_utf8_lossy(&body).trim_end().to_owned());
+                }
+                ["PING"] => self.send("PONG\r\n"),
+                _ => assert!(!line.is_empty() && !line.starts_with("-ERR"), "{line}"),
+            }
+        }
+    }
+
+    /// The answer of JetStream's interface, which is no error.
+    fn jetstream(&mut self, what: &str, payload: &str) -> Value {
+        self.ask(&format!("$JS.API.{what}"), payload);
+        let answer: Value = serde_json::from_str(&self.message().1).unwrap();
+        assert!(answer["error"].is_null(), "{what}: {answer}");
+        answer
+    }
+
+    /// Ten messages in `ORDERS`; `billing` took four, acknowledged two and gave one back, and took that again.
+    pub(crate) fn orders(&mut self) {
+        self.jetstream("STREAM.CREATE.ORDERS", r#"{"name":"ORDERS","subjects":["orders.>"],"max_bytes":1048576}"#);
+        for number in 0..10 {
+            self.ask(&format!("orders.{number}"), "4111-secret");
+            assert!(self.message().1.contains("ORDERS"));
+        }
+        let config = r#"{"stream_name":"ORDERS","config":{"durable_name":"billing","ack_policy":"explicit","ack_wait":3600000000000}}"#;
+        self.jetstream("CONSUMER.DURABLE.CREATE.ORDERS.billing", config);
+        self.jetstream("CONSUMER.CREATE.ORDERS", r#"{"stream_name":"ORDERS","config":{"ack_policy":"explicit"}}"#);
+        let next = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.billing";
+        self.ask(next, r#"{"batch":4}"#);
+        let taken: Vec<String> = (0..4).map(|_| self.message().0).collect();
+        self.publish(&taken[0], "+ACK");
+        self.publish(&taken[1], "+ACK");
+        self.publish(&taken[3], "-NAK");
+        self.ask(next, r#"{"batch":1}"#);
+        assert!(!self.message().0.is_empty());
+        // One that waits for the next message of another consumer.
+        self.jetstream(
+            "CONSUMER.DURABLE.CREATE.ORDERS.mail",
+            r#"{"stream_name":"ORDERS","config":{"durable_name":"mail","ack_policy":"explicit","deliver_policy":"new"}}"#,
+        );
+        self.ask("$JS.API.CONSUMER.MSG.NEXT.ORDERS.mail", r#"{"batch":1,"expires":600000000000}"#);
+        self.send("PING\r\n");
+        while !self.line().starts_with("PONG") {}
+    }
+}
+
+pub(crate) fn collector(port: u16) -> Collector {
+    Collector::new(Http::new(&format!("http://127.0.0.1:{port}"), &Login::None, tls::nobody().unwrap()).unwrap())
+}
+
+fn value(found: &Round, queue: &str, name: &str, state: Option<&str>) -> Option<f64> {
+    let mut own = vec![("messaging.system", "nats"), ("messaging.destination.name", queue), ("nats.account", "$G")];
+    own.extend(state.map(|state| ("state", state)));
+    found.value(name, &own)
+}
+
+fn round(collector: &mut Collector) -> Round {
+    let found = runtime().block_on(one(collector, LIMIT));
+    found.result.as_ref().unwrap();
+    found
+}
+
+#[test]
+fn the_streams_and_consumers_of_nats_are_counted() {
+    for release in RELEASES {
+        let server = Nats::start(release);
+        let mut client = server.client();
+        client.orders();
+        let mut collector = collector(server.web);
+        let found = round(&mut collector);
+        let messages = |queue| ["ready", "active"].map(|state| value(&found, queue, "queue.messages", Some(state)));
+        assert_eq!(messages("ORDERS/billing"), [Some(6.0), Some(2.0)], "{release:?}");
+        assert_eq!(messages("ORDERS/mail"), [Some(0.0), Some(0.0)], "{release:?}");
+        let consumers = |queue| value(&found, queue, "queue.consumers", None);
+        assert_eq!([consumers("ORDERS/billing"), consumers("ORDERS/mail")], [Some(0.0), Some(1.0)], "{release:?}");
+        assert_eq!(value(&found, "ORDERS/billing", "queue.completed", None), Some(2.0), "{release:?}");
+        let billing = [("messaging.destination.name", "ORDERS/billing")];
+        assert_eq!(found.value("nats.consumer.redelivered", &billing), Some(1.0), "{release:?}");
+        assert_eq!(found.all("queue.completed", &[]).len(), 2, "one without a name is no queue");
+        let stream = [("nats.stream.name", "ORDERS")];
+        assert_eq!(found.value("nats.stream.messages", &stream), Some(10.0));
+        assert_eq!(found.value("nats.stream.last_sequence", &stream), Some(10.0));
+        assert_eq!(found.value("nats.stream.size.limit", &stream), Some(1_048_576.0));
+        assert!(found.value("nats.stream.oldest.age", &stream).unwrap() < 60.0);
+        assert_eq!(found.value("nats.connection.count", &[]), Some(1.0));
+        assert!(found.value("nats.jetstream.storage.used", &[]).unwrap() > 0.0);
+        assert!(!format!("{:?}", found.samples).contains("secret"));
+        // Consumers can be paused from 2.11 on.
+        let paused = value(&found, "ORDERS/billing", "queue.paused", None);
+        assert_eq!(paused, (release == Release::Newest).then_some(0.0), "{release:?}");
+        if release == Release::Newest {
+            let until = r#"{"pause_until":"2099-01-01T00:00:00Z"}"#;
+            client.jetstream("CONSUMER.PAUSE.ORDERS.billing", until);
+            let found = round(&mut collector);
+            assert_eq!(value(&found, "ORDERS/billing", "queue.paused", None), Some(1.0));
+        }
+        client.jetstream("STREAM.PURGE.ORDERS", "");
+        let found = round(&mut collector);
+        assert_eq!(found.value("nats.stream.messages", &stream), Some(0.0));
+        assert_eq!(found.value("nats.stream.oldest.age", &stream), None, "absent when it is empty");
+        assert!(collector.detail().ends_with(", 1 streams"), "{}", collector.detail());
+    }
+}
+
+#[test]
+fn a_hung_nats_costs_one_round_and_a_killed_one_is_read_again() {
+    let mut server = Nats::start(Release::Here);
+    server.client().orders();
+    let runtime = runtime();
+    let mut collector = collector(server.web);
+    round(&mut collector);
+    server.process.as_ref().unwrap().signal(Signal::STOP);
+    let hung = runtime.block_on(one(&mut collector, Duration::from_millis(300))).result;
+    assert!(matches!(hung, Err(CollectError::Timeout(_))), "{hung:?}");
+    server.process.as_ref().unwrap().signal(Signal::CONT);
+    round(&mut collector);
+    server.process.as_mut().unwrap().kill();
+    let gone = runtime.block_on(one(&mut collector, LIMIT)).result;
+    assert!(matches!(gone, Err(CollectError::Connect(_))), "{gone:?}");
+    server.up();
+    let found = round(&mut collector);
+    assert_eq!(found.value("nats.stream.messages", &[("nats.stream.name", "ORDERS")]), Some(10.0), "it kept them");
+}
+
+/// A server with 10,000 streams, each as long as its number.
+fn pages(path: &str) -> String {
+    match path {
+        "/varz" => r#"{"version":"2.15.1","jetstream":{"config":{}}}"#.into(),
+        "/jsz" => r#"{"streams":10000,"consumers":10000}"#.into(),
+        "/jsz?accounts=true&streams=true" => {
+            let stream = |number| format!(r#"{{"name":"S{number}","state":{{"messages":{number}}}}}"#);
+            let streams: Vec<String> = (0..10_000).map(stream).collect();
+            let streams = streams.join(",");
+            format!(r#"{{"streams":10000,"account_details":[{{"name":"$G","stream_detail":[{streams}]}}]}}"#)
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_nats_that_lies_or_has_ten_thousand_streams_is_bounded() {
+    let fake = Fake::start(pages);
+    let runtime = runtime();
+    let mut collector = collector(fake.port);
+    let endless = runtime.block_on(one(&mut collector, LIMIT)).result;
+    assert!(matches!(&endless, Err(CollectError::Parse(why)) if why.contains("larger than")), "{endless:?}");
+    fake.set(Mood::Garbage);
+    let garbage = runtime.block_on(one(&mut collector, LIMIT)).result.unwrap_err().to_string();
+    assert!(garbage.len() < 500 && !garbage.contains('\u{1b}'), "{garbage}");
+    fake.set(Mood::Odd);
+    let odd = runtime.block_on(one(&mut collector, LIMIT));
+    assert!(odd.result.is_ok() && odd.all("nats.stream.messages", &[]).is_empty());
+    fake.set(Mood::Good);
+    fake.asked();
+    let found = round(&mut collector);
+    assert_eq!(fake.asked(), 3, "requests of a round, as its docs say");
+    let lengths = found.all("nats.stream.messages", &[]);
+    assert_eq!((lengths.len(), lengths[0]), (256, 9_999.0), "the longest are told apart");
+    assert!(collector.detail().contains("too many to read their consumers"), "{}", collector.detail());
+    assert_eq!(found.value("nats.stream.left_out", &[]), Some(9_744.0));
+}

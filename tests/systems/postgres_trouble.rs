@@ -1,0 +1,218 @@
+//! PostgreSQL that is full, stopped, locked, restarted or hostile; secrets; and what the reading costs.
+
+use std::time::Duration;
+
+use plimsoll::collect::CollectError;
+use plimsoll::collect::event::Event;
+use plimsoll::collect::postgres::{self, Settings};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::Runtime;
+
+use super::harness::wait_for;
+use super::postgres::{look, settings};
+use super::postgres_server::Postgres;
+use super::release::{RELEASES, Release};
+use super::round::{one, runtime};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn start(release: Release, more: &str) -> Postgres {
+    let server = Postgres::start(release, &format!("deadlock_timeout = 100ms\n{more}"));
+    server.sql("postgres", "CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll");
+    server.sql("postgres", "CREATE EXTENSION pg_stat_statements");
+    server
+}
+
+#[test]
+fn known_numbers_of_operations_are_counted() {
+    for release in RELEASES {
+        let server = start(release, "checkpoint_timeout = 1h");
+        let shop = [("db.namespace", "postgres")];
+        let before = look(&server, "postgres");
+        let at = |name: &str, with: &[(&str, &str)]| before.value(name, with).unwrap();
+        let requested = [("type", "requested")];
+        let (checkpoints, freeze) =
+            (at("postgresql.bgwriter.checkpoint.count", &requested), at("postgresql.database.freeze.age", &shop));
+        assert_eq!(at("postgresql.temp_files", &shop), 0.0);
+        for _ in 0..3 {
+            server.sql("postgres", "CREATE TABLE IF NOT EXISTS c (n int)");
+            server.sql("postgres", "INSERT INTO c VALUES (1)");
+            server.sql("postgres", "CHECKPOINT");
+        }
+        let sort = "SELECT count(*) FROM (SELECT n FROM generate_series(1, 100000) n ORDER BY md5(n::text)) x";
+        server.sql("postgres", &format!("SET max_parallel_workers_per_gather = 0; SET work_mem = '64kB'; {sort}"));
+        let mut one = server.hold("postgres", "BEGIN; SELECT pg_advisory_xact_lock(1)");
+        let mut two = server.hold("postgres", "BEGIN; SELECT pg_advisory_xact_lock(2)");
+        server.until("postgres", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted", "2");
+        two.then("SELECT pg_advisory_xact_lock(1)");
+        server.until("postgres", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", "1");
+        one.then("SELECT pg_advisory_xact_lock(2)");
+        wait_for("all that was done", LIMIT, || {
+            let found = look(&server, "postgres");
+            let files = found.value("postgresql.temp_files", &shop).unwrap();
+            let deadlocks = found.value("postgresql.deadlocks", &shop).unwrap();
+            let done = found.value("postgresql.bgwriter.checkpoint.count", &requested).unwrap() - checkpoints;
+            let aged = found.value("postgresql.database.freeze.age", &shop).unwrap() - freeze;
+            if deadlocks == 1.0 && files >= 1.0 && done == 3.0 && aged >= 4.0 {
+                assert!(found.value("postgresql.temp.io", &shop).unwrap() > 1e5);
+                return Ok(());
+            }
+            Err(format!("{release:?}: {deadlocks} deadlocks, {files} files, {done} checkpoints, {aged} transactions"))
+        });
+    }
+}
+
+#[test]
+fn statements_are_counted_and_their_texts_tell_no_secret() {
+    for release in RELEASES {
+        let server = start(release, "");
+        server.sql("postgres", "CREATE TABLE orders (id int, note text)");
+        server.sql("postgres", "SELECT pg_stat_statements_reset()");
+        for _ in 0..7 {
+            server.sql("postgres", "SELECT id FROM orders WHERE note = 'secret-word'");
+        }
+        server.sql("postgres", "CREATE ROLE app LOGIN PASSWORD 'secret-word'");
+        server.sql("postgres", "ALTER ROLE app PASSWORD 'secret-word'");
+        server.sql("postgres", "DO $$ BEGIN PERFORM 'secret-word'; END $$");
+        // Five megabytes of text, of which the server keeps all.
+        let long = format!("SELECT /* secret-word {} */ count(*) FROM orders", "x".repeat(5 << 20));
+        let file = std::env::temp_dir().join(format!("plimsoll-{}-{}.sql", std::process::id(), server.port));
+        std::fs::write(&file, long).unwrap();
+        assert!(server.psql("postgres").arg("-qAt").arg("-f").arg(&file).output().unwrap().status.success());
+        std::fs::remove_file(&file).unwrap();
+        let runtime = runtime();
+        let mut collector = postgres::Postgres::new(settings(&server, "plimsoll", "postgres"));
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap();
+        let all = format!("{:?}{:?}", found.samples.samples(), found.events);
+        assert!(!all.contains("secret-word"), "{all}");
+        assert!(found.events.iter().any(|event| event.body == "ALTER ROLE app PASSWORD ?"), "{:?}", found.events);
+        let told = |event: &&Event| event.body == "SELECT id FROM orders WHERE note = $1";
+        let text = found.events.iter().find(told).unwrap_or_else(|| panic!("{:?}", found.events));
+        let id = format!("{:?}", text.attributes[0].1);
+        let id = id.trim_matches(|c: char| !c.is_ascii_digit() && c != '-');
+        assert_eq!(found.value("postgresql.statement.calls", &[("postgresql.query.id", id)]), Some(7.0));
+        assert!(found.events.iter().all(|event| event.body.len() <= 4096));
+        let again = runtime.block_on(one(&mut collector, LIMIT));
+        assert!(again.events.is_empty(), "told once: {:?}", again.events);
+        for n in 0..60 {
+            server.sql("postgres", &format!("SELECT id AS a{n} FROM orders"));
+        }
+        let few = Settings { top: 3, ..settings(&server, "plimsoll", "postgres") };
+        let found = runtime.block_on(one(&mut postgres::Postgres::new(few), LIMIT));
+        let calls = found.all("postgresql.statement.calls", &[]).len();
+        assert!((3..=9).contains(&calls), "{calls}");
+        server.sql("postgres", "DROP EXTENSION pg_stat_statements");
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        found.result.unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_is_full_stopped_locked_or_restarted_is_read_again() {
+    for release in RELEASES {
+        let mut server = start(release, "");
+        server.sql("postgres", "CREATE ROLE app LOGIN; CREATE ROLE bare LOGIN; CREATE TABLE orders (id int)");
+        let runtime = runtime();
+        let mut kept = postgres::Postgres::new(settings(&server, "plimsoll", "postgres"));
+        runtime.block_on(one(&mut kept, LIMIT)).result.unwrap();
+        let mut bare = postgres::Postgres::new(settings(&server, "bare", "postgres"));
+        let found = runtime.block_on(one(&mut bare, LIMIT));
+        found.result.unwrap();
+        let said = plimsoll::collect::Collector::detail(&bare);
+        assert!(said.contains("GRANT pg_monitor TO bare"), "{said}");
+        drop(bare);
+        {
+            let _lock = server.hold("postgres", "BEGIN; LOCK TABLE orders");
+            let granted = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
+            server.until("postgres", granted, "1");
+            let found = look(&server, "postgres");
+            assert_eq!(found.value("postgresql.standby", &[]), Some(0.0));
+        }
+        full(&server, &runtime, &mut kept);
+        stopped(&server, &runtime, &mut kept);
+        server.down();
+        let found = runtime.block_on(one(&mut kept, LIMIT));
+        assert!(matches!(found.result, Err(CollectError::Connect(_))), "{:?}", found.result);
+        server.up();
+        let found = runtime.block_on(one(&mut kept, LIMIT));
+        found.result.unwrap();
+    }
+}
+
+/// No connection is left for ordinary users: who has one goes on, who has none is told.
+fn full(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+    let mut held = Vec::new();
+    while server.psql("postgres").args(["-U", "app", "-c", "SELECT 1"]).output().unwrap().status.success() {
+        let mut session = server.psql("postgres");
+        let session = session.args(["-U", "app", "-c", "SELECT pg_sleep(60)"]).spawn().unwrap();
+        held.push(session);
+        server.until("postgres", count, &held.len().to_string());
+    }
+    let mut new = postgres::Postgres::new(settings(server, "plimsoll", "postgres"));
+    let found = runtime.block_on(one(&mut new, LIMIT));
+    let told = found.result.unwrap_err();
+    assert!(matches!(told, CollectError::Connect(_)) && told.to_string().contains("53300"), "{told}");
+    let found = runtime.block_on(one(kept, LIMIT));
+    // Whatever it says of its other databases: the numbers are there.
+    let active = [("state", "active")];
+    let connections: f64 = found.all("postgresql.connection.count", &active).iter().sum();
+    assert_eq!(connections, held.len() as f64, "{:?}", found.result);
+    assert_eq!(found.value("postgresql.connection.max", &[]), Some(20.0));
+    server.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
+    for mut session in held {
+        session.wait().unwrap();
+    }
+    server.until("postgres", count, "0");
+}
+
+/// A server that does not answer takes a round its time, and no more.
+fn stopped(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
+    let pids = server.sql("postgres", "SELECT pid FROM pg_stat_activity WHERE application_name = 'plimsoll'");
+    let pids: Vec<Pid> = pids.lines().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect();
+    assert!(!pids.is_empty());
+    for pid in &pids {
+        kill_process(*pid, Signal::STOP).unwrap();
+    }
+    server.signal(Signal::STOP);
+    for _ in 0..2 {
+        // The first has a connection, the second makes one.
+        let found = runtime.block_on(one(kept, Duration::from_millis(700)));
+        assert!(matches!(found.result, Err(CollectError::Timeout(_))), "{:?}", found.result);
+    }
+    server.signal(Signal::CONT);
+    for pid in &pids {
+        kill_process(*pid, Signal::CONT).unwrap();
+    }
+    wait_for("a round after the stop", LIMIT, || {
+        runtime.block_on(one(kept, LIMIT)).result.map_err(|error| error.to_string())
+    });
+}
+
+#[test]
+fn the_cost_of_the_reading_is_known() {
+    for release in RELEASES {
+        let server = start(release, "pg_stat_statements.track_utility = off");
+        server.sql("postgres", "CREATE DATABASE shop");
+        let runtime = runtime();
+        let mut collector = postgres::Postgres::new(settings(&server, "plimsoll", "postgres"));
+        let cost = "SELECT count(*), sum(calls), round(sum(total_exec_time)::numeric, 1), sum(rows) \
+            FROM pg_stat_statements WHERE userid = 'plimsoll'::regrole";
+        server.sql("postgres", "SELECT pg_stat_statements_reset()");
+        runtime.block_on(one(&mut collector, LIMIT)).result.unwrap();
+        let first = server.sql("postgres", cost);
+        server.sql("postgres", "SELECT pg_stat_statements_reset()");
+        for _ in 0..10 {
+            runtime.block_on(one(&mut collector, LIMIT)).result.unwrap();
+        }
+        let ten = server.sql("postgres", cost);
+        let each = "SELECT left(query, 90), calls, round(mean_exec_time::numeric, 2), rows / calls FROM pg_stat_statements \
+            WHERE userid = 'plimsoll'::regrole ORDER BY total_exec_time DESC";
+        eprintln!("{release:?}: first {first}, ten more {ten}\n{}", server.sql("postgres", each));
+        let calls: f64 = ten.split('|').nth(1).unwrap().parse().unwrap();
+        assert!(calls <= 10.0 * 22.0, "an ordinary round asks {} times", calls / 10.0);
+        let calls: f64 = first.split('|').nth(1).unwrap().parse().unwrap();
+        assert!(calls <= 40.0, "a first round asks {calls} times");
+    }
+}
