@@ -177,11 +177,6 @@ impl Mysql {
 
 #[async_trait]
 impl Collector for Mysql {
-    fn metrics(&self) -> &'static [Desc] {
-        // The parts' lists are joined where the catalogue is made.
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
         let (mut conn, server) = match self.session.take() {

@@ -224,11 +224,6 @@ impl Group {
 
 #[async_trait]
 impl Collector for Postgres {
-    fn metrics(&self) -> &'static [Desc] {
-        // The groups' lists are joined where the catalogue is made.
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
         let (session, mut server) = match self.session.take() {
