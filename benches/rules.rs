@@ -35,6 +35,10 @@ use plimsoll::status::Board;
 use plimsoll::store::latest::Latest;
 use plimsoll::store::{Labels, Limits as StoreLimits, Store};
 
+/// The agent's own.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const FAMILIES: usize = 20;
 const SERIES: usize = 100;
 const INTERVAL: u64 = 15_000;

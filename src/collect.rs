@@ -40,9 +40,6 @@ pub const CATALOGUE: &[&[&[Desc]]] = &[
 /// One system that is read in rounds.
 #[async_trait]
 pub trait Collector: Send {
-    /// Every metric that it can put, for documentation and checks.
-    fn metrics(&self) -> &'static [Desc];
-
     /// Reads the system once and puts its points. It does no timing and no logging: the schedule loop does.
     ///
     /// Points that were put before an error are taken all the same. The future is dropped when its time is over:

@@ -7,6 +7,8 @@
 mod alertmanager;
 #[path = "alerts/cases.rs"]
 mod cases;
+#[path = "alerts/exported.rs"]
+mod exported;
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "alerts/kill.rs"]
@@ -17,5 +19,7 @@ mod live;
 mod lives;
 #[path = "notify/peer.rs"]
 mod peer;
+#[path = "support/prometheus.rs"]
+mod prometheus;
 #[path = "alerts/rig.rs"]
 mod rig;

@@ -54,5 +54,6 @@ mod release;
 mod round;
 #[path = "systems/sidekiq.rs"]
 mod sidekiq;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/worker.rs"]
 mod worker;

@@ -115,6 +115,9 @@ impl Alerts {
     ) -> anyhow::Result<Self> {
         note(&base.board, "alerts rules", &prepared.faults);
         note(&base.board, "alerts warnings", &prepared.warnings);
+        for fault in &prepared.faults {
+            tracing::error!("a rule file was left out: {fault}");
+        }
         if let Some(before) = before {
             before.line.forget();
         }
@@ -172,6 +175,7 @@ pub(super) fn ledger(state: &Path, board: &Board) -> Option<Arc<Ledger>> {
 pub(super) fn off(base: &Base, before: Option<&Alerts>) {
     if let Some(before) = before {
         before.line.forget();
+        before.engine.end_series(now());
     }
     note(&base.board, "alerts rules", &[]);
     note(&base.board, "alerts warnings", &[]);

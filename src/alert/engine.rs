@@ -160,7 +160,18 @@ impl Engine {
                 None => gone.extend(old.series().cloned()),
             }
         }
-        let ended: Vec<_> = gone.into_iter().map(|labels| (labels, Sample { t: now, v: STALE })).collect();
+        self.end(gone, now);
+    }
+
+    /// Ends all series that the rules yielded, once the rules have stopped; what alerts are is kept.
+    pub fn end_series(&self, now: i64) {
+        let runs = self.shared.runs.iter();
+        let all: Vec<Labels> = runs.flat_map(|run| lock(run).series().cloned().collect::<Vec<_>>()).collect();
+        self.end(all, now);
+    }
+
+    fn end(&self, series: Vec<Labels>, now: i64) {
+        let ended: Vec<_> = series.into_iter().map(|labels| (labels, Sample { t: now, v: STALE })).collect();
         if !ended.is_empty() {
             (self.shared.parts.record)(&ended);
         }

@@ -83,6 +83,9 @@ struct RuleRun {
 impl RuleRun {
     /// `rows` with the marker for each series that the round before had and this one has not.
     fn with_ended(&mut self, rows: Vec<(Labels, f64)>, t: i64) -> Vec<(Labels, Sample)> {
+        if self.previous.iter().eq(rows.iter().map(|(labels, _)| labels)) {
+            return rows.into_iter().map(|(labels, v)| (labels, Sample { t, v })).collect();
+        }
         let now: BTreeSet<Labels> = rows.iter().map(|(labels, _)| labels.clone()).collect();
         let ended = self.previous.difference(&now).map(|labels| (labels.clone(), Sample { t, v: STALE }));
         let mut out: Vec<_> = ended.collect();

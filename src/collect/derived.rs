@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{CollectError, Collector};
 use crate::pipeline::derive::Derived;
-use crate::signal::metrics::{Desc, Samples};
+use crate::signal::metrics::Samples;
 
 /// Reads what the lines added up to.
 pub struct FromLogs {
@@ -22,10 +22,6 @@ impl FromLogs {
 
 #[async_trait]
 impl Collector for FromLogs {
-    fn metrics(&self) -> &'static [Desc] {
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         self.derived.iter().for_each(|derived| derived.put(out));
         Ok(())

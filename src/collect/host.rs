@@ -155,10 +155,6 @@ impl Host {
 
 #[async_trait]
 impl Collector for Host {
-    fn metrics(&self) -> &'static [Desc] {
-        METRICS
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // A round that was given up: its points would bear a wrong time, only its state is kept.
         if let Some(late) = self.finish().await? {

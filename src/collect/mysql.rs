@@ -177,11 +177,6 @@ impl Mysql {
 
 #[async_trait]
 impl Collector for Mysql {
-    fn metrics(&self) -> &'static [Desc] {
-        // The parts' lists are joined where the catalogue is made.
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
         let (mut conn, server) = match self.session.take() {
@@ -315,4 +310,18 @@ pub fn options(
         "SET SESSION sql_mode = ''",
     ]);
     builder.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_apart_and_an_old_one_is_told_so() {
+        let shown = |version: &str| identify(version).map(|server| server.shown).map_err(|error| error.to_string());
+        assert_eq!(shown("8.0.36-0ubuntu1").unwrap(), "MySQL 8.0.36");
+        assert_eq!(shown("11.8.9-MariaDB-4").unwrap(), "MariaDB 11.8.9");
+        assert!(shown("5.7.44-log").unwrap_err().contains("8.0 is the oldest"));
+        assert!(shown("10.5.29-MariaDB").unwrap_err().contains("10.6 is the oldest"));
+    }
 }

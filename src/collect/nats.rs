@@ -137,11 +137,6 @@ impl Nats {
 
 #[async_trait]
 impl Collector for Nats {
-    fn metrics(&self) -> &'static [Desc] {
-        // The parts' lists are joined where the catalogue is made.
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         let varz = self.http.json("/varz", MAX_ANSWER).await?;
         self.version = varz["version"].as_str().unwrap_or_default().chars().take(32).collect();

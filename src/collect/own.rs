@@ -187,10 +187,6 @@ impl Own {
 
 #[async_trait]
 impl Collector for Own {
-    fn metrics(&self) -> &'static [Desc] {
-        METRICS
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         self.sources(out);
         self.spools(out);

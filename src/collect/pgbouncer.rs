@@ -89,10 +89,6 @@ impl Pgbouncer {
 
 #[async_trait]
 impl Collector for Pgbouncer {
-    fn metrics(&self) -> &'static [Desc] {
-        METRICS
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
         let session = match self.session.take() {

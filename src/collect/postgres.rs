@@ -5,8 +5,13 @@
 //! are those of the collector-contrib receiver `postgresql` (v0.156) where it has them, with its resource attributes
 //! as attributes of the points; the others are our own, in seconds and bytes.
 //!
-//! Rights: `CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll;`. Cost for the server, and
-//! what each group asks, stand in the groups' files.
+//! Rights: `CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll;`.
+//!
+//! Cost for the server, measured by pg_stat_statements on an idle PostgreSQL 15 and 18 (`the_cost_of_the_reading_is_known`):
+//! a round has 16 and 17 questions, 1.2 and 1.0 ms, 23 and 103 rows; the first one, with all that is asked once a
+//! minute or in five, 26 and 27 questions, 3 and 12 ms. Of a round: settings 1 question, 0.5 ms; activity 4, 0.25 ms;
+//! databases 1, 0.1 to 0.2 ms; checkpoints and WAL 3 (from 16 on 4, 80 rows), 0.05 and 0.15 ms; replication 3 to 4,
+//! 0.07 ms; vacuum 2, 0.1 ms. Tables and statements ask once a minute. `blame` asks one in five seconds.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,6 +30,7 @@ use crate::signal::metrics::{Desc, Samples};
 
 mod activity;
 mod blame;
+mod citus;
 pub mod config;
 mod database;
 mod events;
@@ -48,6 +54,7 @@ pub const METRICS: &[&[Desc]] = &[
     relations::METRICS,
     statements::METRICS,
     blame::METRICS,
+    citus::METRICS,
 ];
 
 /// The oldest version that is read.
@@ -88,6 +95,7 @@ struct Server {
     /// Where pg_stat_statements lies, quoted; `None`: not in this database.
     statements_schema: Option<String>,
     databases: Vec<String>,
+    citus: bool,
 }
 
 /// What is kept from round to round, also over a lost connection.
@@ -103,6 +111,7 @@ struct State {
     /// What could not be read, with its mend.
     lacking: Vec<String>,
     events: events::Events,
+    citus: citus::Citus,
 }
 
 /// One round: the open connection, what is due, and what is kept.
@@ -168,9 +177,10 @@ enum Group {
     Vacuum,
     Relations,
     Statements,
+    Citus,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     Group::Settings,
     Group::Activity,
     Group::Database,
@@ -179,6 +189,7 @@ const GROUPS: [Group; 8] = [
     Group::Vacuum,
     Group::Relations,
     Group::Statements,
+    Group::Citus,
 ];
 
 impl Group {
@@ -192,6 +203,7 @@ impl Group {
             Self::Vacuum => "vacuum",
             Self::Relations => "tables",
             Self::Statements => "statements",
+            Self::Citus => "Citus",
         }
     }
 
@@ -205,17 +217,13 @@ impl Group {
             Self::Vacuum => vacuum::read(round, out).await,
             Self::Relations => relations::read(round, out).await,
             Self::Statements => statements::read(round, out).await,
+            Self::Citus => citus::read(round, out).await,
         }
     }
 }
 
 #[async_trait]
 impl Collector for Postgres {
-    fn metrics(&self) -> &'static [Desc] {
-        // The groups' lists are joined where the catalogue is made.
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
         let (session, mut server) = match self.session.take() {
@@ -264,8 +272,8 @@ const IDENTITY: &str = "SELECT current_setting('server_version_num') AS version,
 
 const STANDING: &str = "SELECT datname, pg_is_in_recovery() AS standby, \
     (SELECT quote_ident(n.nspname) FROM pg_catalog.pg_extension e \
-     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements \
-    FROM pg_catalog.pg_database \
+     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements, \
+    EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus') AS citus FROM pg_catalog.pg_database \
     WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNECT') ORDER BY oid LIMIT 500";
 
 async fn identify(session: &Session) -> Result<Server, CollectError> {
@@ -286,6 +294,7 @@ impl Server {
         let table = session.ask(STANDING).await?;
         self.standby = table.first().and_then(|row| row.float("standby")).is_some_and(|standby| standby > 0.0);
         self.statements_schema = table.first().and_then(|row| row.text("statements")).map(str::to_owned);
+        self.citus = table.first().and_then(|row| row.text("citus")) == Some("t");
         self.databases = table.rows().filter_map(|row| row.text("datname")).map(str::to_owned).collect();
         Ok(())
     }

@@ -190,11 +190,6 @@ impl Rabbitmq {
 
 #[async_trait]
 impl Collector for Rabbitmq {
-    fn metrics(&self) -> &'static [Desc] {
-        // The parts' lists are joined where the catalogue is made.
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         let overview =
             self.http.json("/api/overview?columns=rabbitmq_version,object_totals,message_stats", MAX_ANSWER).await?;

@@ -181,11 +181,6 @@ fn slow_command(entry: &Value) -> Option<Event> {
 
 #[async_trait]
 impl Collector for Redis {
-    fn metrics(&self) -> &'static [Desc] {
-        // The parts' lists are joined where the catalogue is made.
-        &[]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
         let mut session = match self.session.take() {

@@ -75,10 +75,6 @@ impl Scrape {
 
 #[async_trait]
 impl Collector for Scrape {
-    fn metrics(&self) -> &'static [Desc] {
-        METRICS
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         let headers = HeaderMap::from_iter([
             (ACCEPT, HeaderValue::from_static(FORMATS)),

@@ -93,3 +93,24 @@ fn after_a_crash_at_any_moment_every_series_is_as_in_a_store_that_went_on() {
     assert!(found.contains_key("a:b:rate5m{le=\"0.5\"}"), "{:?}", found.keys());
     assert!(killed.inner.board.losses().is_empty(), "{:?}", killed.inner.board.losses());
 }
+
+#[test]
+fn a_source_that_does_not_come_back_after_a_restart_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = pipeline(dir.path());
+    (0..4).for_each(|n| step(&first, n));
+    drop(first);
+    let second = pipeline(dir.path());
+    let other = Arc::new(Resource::new("other", "box:2", &[]));
+    let mut round = Samples::new(RoundLimits::default());
+    round.put(&UP, 1_u64);
+    let ended = |pipeline: &Pipeline| {
+        let samples = all(pipeline).remove("thing_up_ratio{instance=\"box:1\", job=\"thing\"}").unwrap();
+        samples.last().is_some_and(|(_, value)| *value == STALE.to_bits())
+    };
+    for (n, over) in [(4, false), (5, false), (6, true)] {
+        let t = 1_699_999_200_000 + n * 60_000;
+        second.push_samples("other", &other, &round, t, t * 1_000_000).unwrap();
+        assert_eq!(ended(&second), over, "a round a minute: missed for good at {n}");
+    }
+}

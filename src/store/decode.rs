@@ -13,6 +13,11 @@ pub const RULES: &str = "plimsoll.rules";
 /// The scope's version where the resource says nothing of the labels `job` and `instance`.
 pub const OWN: &str = "own";
 
+/// Attributes of one point or resource, and metrics of one round: those are looked through, so their number squared is
+/// what a hostile frame can make us do.
+const MAX_ATTRIBUTES: usize = 256;
+const MAX_METRICS: usize = 10_000;
+
 /// One round, as it was pushed.
 #[derive(Debug)]
 pub(super) struct Decoded {
@@ -88,7 +93,8 @@ fn text(message: &[u8], number: u64) -> String {
 
 fn attributes(message: &[u8], number: u64) -> Vec<(String, String)> {
     // Only texts: no other value is written.
-    messages(message, number).map(|pair| (text(pair, 1), messages(pair, 2).map(|any| text(any, 1)).collect())).collect()
+    let pairs = messages(message, number).take(MAX_ATTRIBUTES);
+    pairs.map(|pair| (text(pair, 1), messages(pair, 2).map(|any| text(any, 1)).collect())).collect()
 }
 
 /// The rounds of a request.
@@ -110,7 +116,7 @@ pub(super) fn decode(request: &[u8]) -> Vec<Decoded> {
                 recorded: Vec::new(),
             };
             let own = text(scope, 2) == OWN;
-            for metric in messages(of_scope, 2) {
+            for metric in messages(of_scope, 2).take(MAX_METRICS) {
                 round.metric(metric, own);
             }
             rounds.push(round);
@@ -136,6 +142,7 @@ impl Decoded {
             for point in messages(data, 1) {
                 self.point(&metric, point, own);
             }
+            return;
         }
     }
 
@@ -181,5 +188,57 @@ impl Decoded {
         let identity = identity.into_iter().filter(|_| !own);
         let name = [(super::labels::NAME.to_owned(), metric.name.clone().into_owned())];
         Labels::new(all.into_iter().chain(identity).chain(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::signal::metrics::Desc;
+
+    const SENT: Desc = Desc::counter("thing.sent", "By", "Bytes.");
+    const UP: Desc = Desc::gauge("thing.up", "1", "Whether it runs.");
+    const OPEN: Desc = Desc::updown("thing.open", "", "");
+
+    fn request() -> (Samples, Vec<u8>) {
+        let mut round = Samples::default();
+        round.put(&UP, f64::NAN);
+        round.put_with(&SENT, &[("a", "x"), ("b", "y")], u64::MAX);
+        round.put_with(&OPEN, &[("a", "x")], -3_i64);
+        let kind = Kind::Histogram;
+        let metric = Metric { name: "d".into(), kind, unit: "s".into(), help: "D.".into() };
+        let histogram = Histogram { bounds: vec![0.5, 2.0], counts: vec![3, 1, 2], sum: 9.5 };
+        round.put_metric(&metric, &[("c", "z")], Point::Histogram(histogram));
+        let resource = Resource::new("thing", "box:1", &[("host.name", "box")]);
+        let raw = round.encode(&resource, 5, 77);
+        (round, raw)
+    }
+
+    #[test]
+    fn a_round_reads_back_as_it_was_written() {
+        let (round, raw) = request();
+        let [read] = <[Decoded; 1]>::try_from(decode(&raw)).unwrap();
+        assert_eq!(read.resource, Resource::new("thing", "box:1", &[("host.name", "box")]));
+        assert_eq!(read.nanos, 77);
+        assert_eq!(read.samples.metrics(), round.metrics());
+        assert_eq!(format!("{:?}", read.samples.samples()), format!("{:?}", round.samples()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_and_any_damage_are_read_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            at in any::<prop::sample::Index>(),
+            byte: u8,
+        ) {
+            let _any = decode(&bytes);
+            let (_, mut raw) = request();
+            let at = at.index(raw.len());
+            raw[at] = byte;
+            let _damaged = decode(&raw);
+            let _cut = decode(&raw[..at]);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The label set of a series, its name among them, as Prometheus has it.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
@@ -7,12 +8,26 @@ use std::sync::Arc;
 pub const NAME: &str = "__name__";
 
 /// One label.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Label {
     /// Its name.
     pub name: Arc<str>,
     /// Its value, never empty.
     pub value: Arc<str>,
+}
+
+impl Ord for Label {
+    /// By name, then by value. Words of the store are shared, so most are the same without a look at them.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let words = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
+        words(&self.name, &other.name).then_with(|| words(&self.value, &other.value))
+    }
+}
+
+impl PartialOrd for Label {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Labels sorted by name, each once, none with an empty value. Clones share them.
@@ -75,8 +90,17 @@ impl Labels {
     /// The same with `name` set to `value`; taken away where `value` is empty.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let others = self.0.iter().filter(|label| &*label.name != name).cloned();
-        Self::from_labels(others.chain([Label { name: name.into(), value: value.into() }]))
+        let (before, rest) = self.0.split_at(self.0.partition_point(|label| &*label.name < name));
+        let after = match rest.split_first() {
+            Some((same, after)) if &*same.name == name => after,
+            _ => rest,
+        };
+        let new = (!value.is_empty()).then(|| Label { name: name.into(), value: value.into() });
+        let mut all = Vec::with_capacity(self.0.len() + 1);
+        all.extend_from_slice(before);
+        all.extend(new);
+        all.extend_from_slice(after);
+        Self(all.into())
     }
 
     /// Only those of which `keep` says so.

@@ -7,7 +7,7 @@ use plimsoll::collect::pgbouncer::Pgbouncer;
 use super::harness::{Process, Site, free_port, wait_for};
 use super::postgres::settings;
 use super::postgres_server::Postgres;
-use super::release::{RELEASES, Release};
+use super::release::{Folder, RELEASES, Release};
 use super::round::{one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -20,31 +20,38 @@ fn psql(server: &Postgres, port: u16, user: &str, database: &str, sql: &str) -> 
     command
 }
 
+/// A pgbouncer before `server`, with two server connections for the database `shop`, that has passed on one query.
+fn start(release: Release, server: &Postgres) -> (Folder, Process, u16) {
+    let folder = release.folder("postgres");
+    let users = folder.write("users", "\"postgres\" \"\"\n\"plimsoll\" \"\"\n");
+    let port = free_port();
+    let ini = folder.write(
+        "pgbouncer.ini",
+        &format!(
+            "[databases]\nshop = host=127.0.0.1 port={} dbname=shop user=postgres pool_size=2\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n\
+             auth_file = {users}\nadmin_users = postgres\nstats_users = plimsoll\nmax_client_conn = 50\n\
+             ignore_startup_parameters = extra_float_digits,options\n",
+            server.port
+        ),
+    );
+    let mut command = release.command("postgres", &release.program(&["/usr/sbin/pgbouncer"]));
+    let mut process = Process::start(command.arg(&ini), &folder.path().join("log"));
+    wait_for("a pgbouncer that answers", LIMIT, || {
+        process.check();
+        let output = psql(server, port, "postgres", "shop", "SELECT 1").output().unwrap();
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    });
+    (folder, process, port)
+}
+
 #[test]
+#[allow(clippy::too_many_lines, reason = "one story, told once for each version")]
 fn an_exhausted_pool_and_a_paused_database_are_told() {
     let server = Postgres::start(Release::Here, "");
     server.sql("postgres", "CREATE DATABASE shop");
     for release in RELEASES {
-        let folder = release.folder("postgres");
-        let users = folder.write("users", "\"postgres\" \"\"\n\"plimsoll\" \"\"\n");
-        let port = free_port();
-        let ini = folder.write(
-            "pgbouncer.ini",
-            &format!(
-                "[databases]\nshop = host=127.0.0.1 port={} dbname=shop user=postgres pool_size=2\n[pgbouncer]\n\
-                 listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n\
-                 auth_file = {users}\nadmin_users = postgres\nstats_users = plimsoll\nmax_client_conn = 50\n\
-                 ignore_startup_parameters = extra_float_digits,options\n",
-                server.port
-            ),
-        );
-        let mut command = release.command("postgres", &release.program(&["/usr/sbin/pgbouncer"]));
-        let mut process = Process::start(command.arg(&ini), &folder.path().join("log"));
-        wait_for("a pgbouncer that answers", LIMIT, || {
-            process.check();
-            let output = psql(&server, port, "postgres", "shop", "SELECT 1").output().unwrap();
-            if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-        });
+        let (_folder, _pooler, port) = start(release, &server);
         for _ in 0..6 {
             assert!(psql(&server, port, "postgres", "shop", "SELECT 1").output().unwrap().status.success());
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::collect::{CollectError, Collector};
 use crate::signal::frame::Signal;
-use crate::signal::metrics::{Desc, Samples};
+use crate::signal::metrics::Samples;
 use crate::signal::resource::Resource;
 use crate::spool::disk::RealDisk;
 use crate::spool::{Limits, Spool};
@@ -18,10 +18,6 @@ struct Counted(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Collector for Counted {
-    fn metrics(&self) -> &'static [Desc] {
-        &[]
-    }
-
     async fn collect(&mut self, _: &mut Samples) -> Result<(), CollectError> {
         Ok(())
     }

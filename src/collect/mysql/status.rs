@@ -75,7 +75,8 @@ const PAGE_OPERATIONS: Desc = Desc::counter("mysql.page_operations", "1", "Pages
 const ROW_LOCKS: Desc = Desc::counter("mysql.row_locks", "1", "Waits for row locks.");
 const ROW_LOCK_TIME: Desc = Desc::counter("mysql.row_lock.time", "s", "Time spent waiting for row locks.");
 const ROW_LOCK_WAITING: Desc = Desc::gauge("mysql.row_lock.waiting", "{wait}", "Waits for row locks at this moment.");
-const ROW_OPERATIONS: Desc = Desc::counter("mysql.row_operations", "1", "Rows by operation.");
+const ROW_OPERATIONS: Desc =
+    Desc::counter("mysql.row_operations", "1", "Rows by operation; MariaDB 10.11 and later do not count them.");
 const LOCKS: Desc = Desc::counter("mysql.locks", "1", "Table locks, got at once and waited for.");
 const SORTS: Desc = Desc::counter("mysql.sorts", "1", "Sorts by kind.");
 const TMP: Desc = Desc::counter("mysql.tmp_resources", "1", "Temporary tables and files; those on disk are slow.");

@@ -145,6 +145,10 @@ impl Session {
 
     fn told(&self, error: &tokio_postgres::Error) -> CollectError {
         match error.as_db_error() {
+            // The server goes down or ends this session: the connection is of no more use.
+            Some(told) if told.code().code().starts_with("57P") => {
+                CollectError::Connect(format!("{}: {} ({})", self.name, shorten(told.message()), told.code().code()))
+            }
             Some(told) => CollectError::Query(format!("{} ({})", shorten(told.message()), told.code().code())),
             None if self.budget.is_spent() => {
                 CollectError::Parse(format!("{}: an answer larger than {} MiB", self.name, MAX_ANSWER >> 20))

@@ -351,3 +351,6 @@ impl<'a> Info<'a> {
 fn part<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.split(',').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,10 +17,6 @@ struct Scripted {
 
 #[async_trait]
 impl Collector for Scripted {
-    fn metrics(&self) -> &'static [Desc] {
-        &[VALUE]
-    }
-
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         let word = self.words[self.round.min(self.words.len() - 1)];
         self.round += 1;
