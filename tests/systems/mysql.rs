@@ -99,7 +99,8 @@ fn locked(kind: Kind, server: &Mysql) {
         server.client().args(["-N", "-e", &sql]).spawn().unwrap()
     };
     let mut holder = update("SELECT SLEEP(30)");
-    let holds = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_rows_modified = 1";
+    // InnoDB makes this view anew only when nobody has read it for 100 ms.
+    let holds = "DO SLEEP(0.2); SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_rows_modified = 1";
     wait_for("a transaction with its lock", LIMIT, || match server.sql(holds).as_str() {
         "1" => Ok(()),
         other => Err(other.to_owned()),
@@ -108,6 +109,7 @@ fn locked(kind: Kind, server: &Mysql) {
     let runtime = runtime();
     let mut own = collector(server, "plimsoll", "word");
     let told = wait_for("a session that is blocked", Duration::from_secs(20), || {
+        server.sql("DO SLEEP(0.2)");
         let found = runtime.block_on(one(&mut own, LIMIT));
         found.result.as_ref().map_err(ToString::to_string)?;
         let mut told = found.events.iter().filter(|event| event.name == "mysql.blocked_session");
