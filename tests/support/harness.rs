@@ -101,7 +101,12 @@ impl Process {
     /// SIGTERM, and its end within `limit`.
     pub(crate) fn terminate(&mut self, limit: Duration) -> ExitStatus {
         self.signal(Signal::TERM);
-        wait_for("the end of a process after SIGTERM", limit, || {
+        self.end(limit)
+    }
+
+    /// Its end within `limit`.
+    pub(crate) fn end(&mut self, limit: Duration) -> ExitStatus {
+        wait_for("the end of a process after a signal", limit, || {
             self.child.try_wait().unwrap().ok_or_else(|| fs::read_to_string(&self.log).unwrap())
         })
     }

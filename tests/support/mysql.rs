@@ -62,6 +62,8 @@ impl Mysql {
         let server = || {
             let mut command = kind.release().command("mysql", program);
             command.args(first).arg(format!("--datadir={}/data", folder.inside()));
+            // A server that starts removes the temporary tables of others from where its own would be.
+            command.arg(format!("--tmpdir={}", folder.inside()));
             command
         };
         if kind.is_mariadb() {

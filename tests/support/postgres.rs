@@ -76,10 +76,11 @@ impl Postgres {
         self.process.as_ref().unwrap().id()
     }
 
-    /// SIGINT: a fast shutdown.
+    /// SIGINT: a fast shutdown, to its end. A postmaster that is killed leaves backends that answer for a moment.
     pub(crate) fn down(&mut self) {
         self.signal(Signal::INT);
-        drop(self.process.take());
+        let mut process = self.process.take().unwrap();
+        assert!(process.end(Duration::from_secs(30)).success(), "{}", process.log());
     }
 
     pub(crate) fn log(&self) -> String {
