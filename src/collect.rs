@@ -21,6 +21,7 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod queue;
 pub mod rabbitmq;
+pub mod ranking;
 pub mod redis;
 pub mod schedule;
 pub mod scrape;

@@ -106,6 +106,12 @@ pub enum QueryError {
     Store(String),
 }
 
+/// Milliseconds of a duration in Prometheus' notation, such as `1d12h`: units fall from years to milliseconds, each once.
+/// `None` for what is none, and beyond 292 years.
+pub fn duration(text: &str) -> Option<i64> {
+    lex::duration(text)
+}
+
 /// A query that was read and checked.
 #[derive(Debug, Clone)]
 pub struct Query {

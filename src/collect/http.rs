@@ -9,8 +9,10 @@ use serde_json::Value;
 use super::CollectError;
 use super::address::Url;
 use super::entry::Entry;
+use crate::base::header::sensitive;
+use crate::base::http::words;
 use crate::base::secret::{ExposeSecret, Secret, SecretString};
-use crate::base::tls;
+use crate::base::{base64, tls};
 
 /// How to come in.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +55,7 @@ impl Http {
     /// The login holds what no header can.
     pub fn new(base: &str, login: &Login, tls: Arc<rustls::ClientConfig>) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
-        if let Some(mut value) = authorization(login)? {
-            value.set_sensitive(true);
+        if let Some(value) = authorization(login)? {
             headers.insert(AUTHORIZATION, value);
         }
         let client = reqwest::Client::builder()
@@ -157,42 +158,9 @@ fn authorization(login: &Login) -> Result<Option<HeaderValue>, String> {
     let text = match login {
         Login::None => return Ok(None),
         Login::Bearer(token) => format!("Bearer {}", token.expose_secret()),
-        Login::Basic(user, password) => format!("Basic {}", base64(&format!("{user}:{}", password.expose_secret()))),
-    };
-    HeaderValue::from_str(&text).map(Some).map_err(|_| "the login holds characters that no header can".to_owned())
-}
-
-/// RFC 4648, with padding.
-fn base64(text: &str) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(text.len().div_ceil(3) * 4);
-    for three in text.as_bytes().chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63];
-            out.push(if place <= three.len() { char::from(letter) } else { '=' });
+        Login::Basic(user, password) => {
+            format!("Basic {}", base64::encode(format!("{user}:{}", password.expose_secret()).as_bytes()))
         }
-    }
-    out
-}
-
-/// The error without its address, down to its cause.
-fn words(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_login_is_written_as_rfc_7617_does() {
-        assert_eq!(base64("Aladdin:open sesame"), "QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-        assert_eq!(base64("a:b"), "YTpi");
-        assert_eq!(base64("a:bc"), "YTpiYw==");
-    }
+    };
+    sensitive("the login", &text).map(Some)
 }

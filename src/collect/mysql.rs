@@ -19,6 +19,7 @@ use super::dial::failed;
 use super::event::Event;
 use super::sql::{Dialect, strip};
 use super::{CollectError, Collector};
+use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
@@ -97,13 +98,13 @@ impl Mysql {
     fn told(&self, error: &mysql_async::Error) -> CollectError {
         match error {
             mysql_async::Error::Server(told) if matches!(told.code, 1044 | 1045 | 1698 | 1862 | 3118) => {
-                CollectError::Denied(format!("{} refuses the login: {}", self.settings.name, shorten(&told.message)))
+                CollectError::Denied(format!("{} refuses the login: {}", self.settings.name, shown(&told.message)))
             }
             mysql_async::Error::Server(told) => {
-                CollectError::Connect(format!("{}: {} ({})", self.settings.name, shorten(&told.message), told.code))
+                CollectError::Connect(format!("{}: {} ({})", self.settings.name, shown(&told.message), told.code))
             }
             mysql_async::Error::Io(mysql_async::IoError::Io(error)) => failed(&self.settings.name, error),
-            error => CollectError::Connect(format!("{}: {}", self.settings.name, shorten(&error.to_string()))),
+            error => CollectError::Connect(format!("{}: {}", self.settings.name, shown(&error.to_string()))),
         }
     }
 
@@ -255,8 +256,8 @@ async fn ask_or_note(
 
 fn refused(error: &mysql_async::Error) -> CollectError {
     match error {
-        mysql_async::Error::Server(told) => CollectError::Query(format!("{} ({})", shorten(&told.message), told.code)),
-        error => CollectError::Connect(format!("the connection was lost: {}", shorten(&error.to_string()))),
+        mysql_async::Error::Server(told) => CollectError::Query(format!("{} ({})", shown(&told.message), told.code)),
+        error => CollectError::Connect(format!("the connection was lost: {}", shown(&error.to_string()))),
     }
 }
 
@@ -278,10 +279,6 @@ fn pairs(rows: Vec<Fields>) -> HashMap<String, String> {
 
 fn number(row: &HashMap<String, String>, name: &str) -> Option<f64> {
     row.get(name)?.trim().parse().ok().filter(|number: &f64| number.is_finite())
-}
-
-fn shorten(message: &str) -> String {
-    message.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// How to connect: bounded packets, no cache of statements, one connection.

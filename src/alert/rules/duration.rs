@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::query;
+
 const UNITS: [(&str, u64); 7] = [
     ("y", 365 * 86_400_000),
     ("w", 7 * 86_400_000),
@@ -21,17 +23,7 @@ pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
-    let (mut rest, mut from, mut sum) = (text, 0, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let number: u64 = rest[..digits].parse().ok()?;
-        let word = rest[digits..].split(|c: char| c.is_ascii_digit()).next()?;
-        let at = UNITS.iter().skip(from).position(|(unit, _)| *unit == word)? + from;
-        sum = sum.checked_add(number.checked_mul(UNITS[at].1)?)?;
-        from = at + 1;
-        rest = &rest[digits + word.len()..];
-    }
-    (!text.is_empty() && sum <= i64::MAX as u64 / 1_000_000).then(|| Duration::from_millis(sum))
+    query::duration(text).and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
 }
 
 /// As Prometheus writes it.

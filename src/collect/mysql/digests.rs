@@ -8,6 +8,7 @@ use mysql_async::Conn;
 use super::{Fields, ask_or_note, number};
 use crate::collect::CollectError;
 use crate::collect::event::Event;
+use crate::collect::ranking::Ranking;
 use crate::collect::sql::{Dialect, strip};
 use crate::signal::metrics::{Desc, Samples};
 
@@ -19,8 +20,6 @@ const LOCK_TIME: Desc = Desc::counter("mysql.statement.lock.time", "s", "Time th
 const ROWS: Desc = Desc::counter("mysql.statement.rows", "{row}", "Rows that a statement examined, sent and changed.");
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Looks for which a statement stays chosen once it was: a rate needs more than one point.
-const STICKY: u8 = 5;
 const MAX_TOLD: usize = 10_000;
 
 /// Times are in picoseconds. A row without a digest holds what the full table had no room for.
@@ -33,19 +32,9 @@ const DIGESTS: &str = "SELECT DIGEST AS id, COALESCE(SCHEMA_NAME, '') AS name, L
 /// What was seen at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Digests {
-    known: HashMap<(String, String), Seen>,
+    ranking: Ranking<(String, String)>,
     chosen: Vec<Fields>,
     told: HashMap<String, Instant>,
-}
-
-/// A statement, and what its calls and its time grew by.
-type Grown = ((String, String), f64, f64);
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Seen {
-    calls: f64,
-    time: f64,
-    chosen: u8,
 }
 
 impl Digests {
@@ -77,30 +66,9 @@ impl Digests {
     }
 
     fn choose(&mut self, rows: Vec<Fields>, top: usize) {
-        let mut grown: Vec<Grown> = Vec::with_capacity(rows.len());
-        let mut known = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let (Some(key), Some(calls), Some(time)) = (key(row), number(row, "calls"), number(row, "time")) else {
-                continue;
-            };
-            let before = self.known.get(&key).copied().unwrap_or_default();
-            // Fewer than before: the table was truncated.
-            let (old_calls, old_time) = if before.calls <= calls { (before.calls, before.time) } else { (0.0, 0.0) };
-            grown.push((key.clone(), calls - old_calls, time - old_time));
-            known.insert(key, Seen { calls, time, chosen: before.chosen.saturating_sub(1) });
-        }
-        let by: [fn(&Grown) -> f64; 2] = [|g| g.2, |g| g.1];
-        for measure in by {
-            grown.sort_by(|a, b| measure(b).total_cmp(&measure(a)).then_with(|| a.0.cmp(&b.0)));
-            for (key, ..) in grown.iter().filter(|g| measure(g) > 0.0).take(top) {
-                if let Some(seen) = known.get_mut(key) {
-                    seen.chosen = STICKY;
-                }
-            }
-        }
-        let chosen = |row: &Fields| key(row).and_then(|key| known.get(&key)).is_some_and(|seen| seen.chosen > 0);
-        self.chosen = rows.into_iter().filter(chosen).collect();
-        self.known = known;
+        let seen = |row: &Fields| Some((key(row)?, number(row, "calls")?, number(row, "time")?));
+        self.ranking.look(rows.iter().filter_map(seen), top);
+        self.chosen = rows.into_iter().filter(|row| key(row).is_some_and(|key| self.ranking.is_chosen(&key))).collect();
     }
 
     pub(super) fn put(&self, out: &mut Samples) {

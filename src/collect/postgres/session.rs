@@ -11,6 +11,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_stream::StreamExt;
 
 use super::table::Table;
+use crate::base::http::shown;
 use crate::base::secret::{ExposeSecret, SecretString};
 use crate::collect::CollectError;
 use crate::collect::dial::{Address, Budget, Counted, dial, failed};
@@ -104,7 +105,7 @@ impl Target {
             let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
             return CollectError::Connect(format!("{}: {error}{source}", self.name));
         };
-        let (code, message) = (told.code().code(), shorten(told.message()));
+        let (code, message) = (told.code().code(), shown(told.message()));
         if code.starts_with("28") || code == "3D000" || code == "42501" {
             return CollectError::Denied(format!("{} refuses the login: {message}", self.name));
         }
@@ -147,9 +148,9 @@ impl Session {
         match error.as_db_error() {
             // The server goes down or ends this session: the connection is of no more use.
             Some(told) if told.code().code().starts_with("57P") => {
-                CollectError::Connect(format!("{}: {} ({})", self.name, shorten(told.message()), told.code().code()))
+                CollectError::Connect(format!("{}: {} ({})", self.name, shown(told.message()), told.code().code()))
             }
-            Some(told) => CollectError::Query(format!("{} ({})", shorten(told.message()), told.code().code())),
+            Some(told) => CollectError::Query(format!("{} ({})", shown(told.message()), told.code().code())),
             None if self.budget.is_spent() => {
                 CollectError::Parse(format!("{}: an answer larger than {} MiB", self.name, MAX_ANSWER >> 20))
             }
@@ -162,15 +163,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.driver.abort();
     }
-}
-
-/// A server's words, in one line and bounded.
-fn shorten(message: &str) -> String {
-    let mut out: String = message.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if message.chars().nth(300).is_some() {
-        out.push('…');
-    }
-    out
 }
 
 /// Times for the server's side of a question.

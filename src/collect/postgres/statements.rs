@@ -1,10 +1,9 @@
 //! The statements that cost most: `pg_stat_statements`, ranked by what they did since the last look.
 
-use std::collections::HashMap;
-
 use super::Round;
 use super::table::{Row, Table};
 use crate::collect::CollectError;
+use crate::collect::ranking::Ranking;
 use crate::signal::metrics::{Desc, Samples};
 
 pub(super) const METRICS: &[Desc] = &[CALLS, TIME, ROWS, BLOCKS, TEMP_BLOCKS, DEALLOCATED, KNOWN];
@@ -32,29 +31,16 @@ const KNOWN: Desc =
 
 /// Statements that are asked for, the most costly first: the server keeps 5,000 by default.
 const MAX_STATEMENTS: usize = 5000;
-/// Looks for which a statement stays chosen once it was: a rate needs more than one point.
-const STICKY: u8 = 5;
-
 /// What was seen at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Statements {
-    known: HashMap<Key, Seen>,
+    ranking: Ranking<Key>,
     /// The rows of the chosen ones, put again in the rounds between two looks.
     chosen: Table,
     info: Table,
 }
 
 type Key = (String, String, String);
-/// A statement, and what its calls and its time grew by.
-type Grown = (Key, f64, f64);
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Seen {
-    calls: f64,
-    time: f64,
-    chosen: u8,
-}
-
 /// Looks once a minute, without texts: these lie in a file that the server would read whole.
 pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(), CollectError> {
     if let Some(schema) = round.statements_schema().map(str::to_owned)
@@ -84,29 +70,9 @@ fn query(schema: &str) -> String {
 impl Statements {
     /// Takes a look's rows and chooses the `top` of them by growth of time, of calls, and by mean time.
     fn look(&mut self, table: &Table, info: Table, top: usize) {
-        let mut grown: Vec<Grown> = Vec::new();
-        let mut known = HashMap::with_capacity(table.len());
-        for row in table.rows() {
-            let (Some(key), Some(calls), Some(time)) = (key(row), row.float("calls"), row.float("time")) else {
-                continue;
-            };
-            let before = self.known.get(&key).copied().unwrap_or_default();
-            // Fewer than before: the statistics were reset, and all that is there came since.
-            let (old_calls, old_time) = if before.calls <= calls { (before.calls, before.time) } else { (0.0, 0.0) };
-            grown.push((key.clone(), calls - old_calls, time - old_time));
-            known.insert(key, Seen { calls, time, chosen: before.chosen.saturating_sub(1) });
-        }
-        let by: [fn(&Grown) -> f64; 3] = [|g| g.2, |g| g.1, |g| if g.1 > 0.0 { g.2 / g.1 } else { 0.0 }];
-        for measure in by {
-            grown.sort_by(|a, b| measure(b).total_cmp(&measure(a)).then_with(|| a.0.cmp(&b.0)));
-            for (key, ..) in grown.iter().filter(|g| measure(g) > 0.0).take(top) {
-                if let Some(seen) = known.get_mut(key) {
-                    seen.chosen = STICKY;
-                }
-            }
-        }
-        self.chosen = table.filter(|row| key(row).and_then(|key| known.get(&key)).is_some_and(|seen| seen.chosen > 0));
-        self.known = known;
+        let seen = |row: Row<'_>| Some((key(row)?, row.float("calls")?, row.float("time")?));
+        self.ranking.look(table.rows().filter_map(seen), top);
+        self.chosen = table.filter(|row| key(row).is_some_and(|key| self.ranking.is_chosen(&key)));
         self.info = info;
     }
 
@@ -130,7 +96,7 @@ impl Statements {
         }
         if let Some(row) = self.info.first() {
             row.put(out, &[], &[("dealloc", &DEALLOCATED)]);
-            out.put(&KNOWN, self.known.len());
+            out.put(&KNOWN, self.ranking.len());
         }
     }
 }
@@ -160,7 +126,7 @@ mod tests {
     fn the_one_that_grew_is_chosen_and_not_the_one_that_was_large_before() {
         let mut statements = Statements::default();
         statements.look(&table(&[("1", 1000.0, 9e6), ("2", 10.0, 50.0)]), Table::default(), 1);
-        for _ in 0..STICKY {
+        for _ in 0..crate::collect::ranking::STICKY {
             statements.look(&table(&[("1", 1000.0, 9e6), ("2", 20.0, 90.0)]), Table::default(), 1);
         }
         statements.look(&table(&[("1", 1000.0, 9e6), ("2", 30.0, 120.0)]), Table::default(), 1);

@@ -6,6 +6,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
 use tokio::task::JoinHandle;
 
+use crate::base::http::shown;
 use crate::base::secret::{ExposeSecret, SecretString};
 use crate::collect::CollectError;
 use crate::collect::dial::{Address, Budget, dial, failed};
@@ -68,7 +69,7 @@ impl Target {
     fn told(&self, error: &RedisError) -> CollectError {
         let denied = error.kind() == ErrorKind::AuthenticationFailed
             || matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED"));
-        let text = shorten(&error.to_string());
+        let text = shown(&error.to_string());
         if denied {
             CollectError::Denied(format!("{} refuses the login: {text}", self.name))
         } else {
@@ -93,8 +94,8 @@ impl Session {
         for part in command {
             packed.arg(*part);
         }
-        let shown = command.first().copied().unwrap_or_default();
-        packed.query_async::<Value>(&mut self.connection).await.map_err(|error| self.failed(shown, &error))
+        let name = command.first().copied().unwrap_or_default();
+        packed.query_async::<Value>(&mut self.connection).await.map_err(|error| self.failed(name, &error))
     }
 
     /// Sends all `commands` at once, so that their number costs no round trips, and gives their answers in order.
@@ -118,9 +119,9 @@ impl Session {
         let answers = answers.map_err(|error| self.failed("a pipeline", &error))?;
         for (command, answer) in commands.iter().zip(&answers) {
             if let Value::ServerError(error) = answer {
-                let shown = command.first().map_or("", String::as_str);
-                let why = shorten(error.details().unwrap_or_default());
-                return Err(CollectError::Query(format!("{shown}: {}: {why}", error.code())));
+                let name = command.first().map_or("", String::as_str);
+                let why = shown(error.details().unwrap_or_default());
+                return Err(CollectError::Query(format!("{name}: {}: {why}", error.code())));
             }
         }
         if answers.len() < commands.len() {
@@ -129,8 +130,8 @@ impl Session {
         Ok(answers)
     }
 
-    fn failed(&self, shown: &str, error: &RedisError) -> CollectError {
-        let text = shorten(&error.to_string());
+    fn failed(&self, name: &str, error: &RedisError) -> CollectError {
+        let text = shown(&error.to_string());
         if self.budget.is_spent() {
             let most = MAX_ANSWERS >> 20;
             return CollectError::Parse(format!("{}: more than {most} MiB of answers ({text})", self.name));
@@ -141,7 +142,7 @@ impl Session {
         if error.code() == Some("NOAUTH") || error.kind() == ErrorKind::AuthenticationFailed {
             return CollectError::Denied(format!("{} asks for a login: {text}", self.name));
         }
-        CollectError::Query(format!("{shown}: {}: {text}", error.code().unwrap_or("ERR")))
+        CollectError::Query(format!("{name}: {}: {text}", error.code().unwrap_or("ERR")))
     }
 }
 
@@ -162,11 +163,6 @@ impl Drop for Session {
 /// Whether the access list refused a command.
 pub fn is_forbidden(error: &CollectError) -> bool {
     matches!(error, CollectError::Query(why) if why.contains("NOPERM"))
-}
-
-/// A server's words, in one line and bounded.
-fn shorten(message: &str) -> String {
-    message.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A value's text: a string, a status or a number.

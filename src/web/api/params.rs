@@ -1,5 +1,7 @@
 //! Parameters of Prometheus' API: forms, times and durations, read as Prometheus (Go) reads them.
 
+use crate::query;
+
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -173,36 +175,9 @@ pub fn duration(text: &str) -> Result<i64, String> {
         }
         return Ok(nanos as i64);
     }
-    units(text).ok_or_else(|| format!("cannot parse {text:?} to a valid duration"))
-}
-
-/// Largest first, each at most once.
-const UNITS: [(&str, i64); 7] = [
-    ("y", 365 * 86_400_000),
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
-
-fn units(text: &str) -> Option<i64> {
-    let mut rest = text;
-    let mut next = 0;
-    let mut millis: i64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (count, behind) = rest.split_at(digits);
-        let letters = behind.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, behind) = behind.split_at(letters);
-        let found = UNITS[next..].iter().position(|(name, _)| *name == unit)?;
-        let count: i64 = count.parse().ok()?;
-        millis = millis.checked_add(count.checked_mul(UNITS[next + found].1)?)?;
-        next += found + 1;
-        rest = behind;
-    }
-    if text.is_empty() { None } else { millis.checked_mul(1_000_000) }
+    query::duration(text)
+        .and_then(|millis| millis.checked_mul(1_000_000))
+        .ok_or_else(|| format!("cannot parse {text:?} to a valid duration"))
 }
 
 /// As Go's `strconv.ParseFloat` reads it: a number too large for a double is none.

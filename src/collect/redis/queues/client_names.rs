@@ -1,6 +1,8 @@
 //! The names of BullMQ's connections: `bull:<base64 of the queue>` of a worker, with `:w:<name>` behind it when the
 //! worker has a name, and with `:qe` when it only listens to events.
 
+use crate::base::base64;
+
 /// What a line of CLIENT LIST tells.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Client {
@@ -13,7 +15,7 @@ pub(super) fn client_of(line: &str, prefix: &str) -> Option<Client> {
     let name = line.split(' ').find_map(|field| field.strip_prefix("name="))?;
     let rest = name.strip_prefix(prefix)?.strip_prefix(':')?;
     let (encoded, role) = rest.split_once(':').unwrap_or((rest, ""));
-    let queue = String::from_utf8(decode(encoded)?).ok().filter(|queue| is_name(queue))?;
+    let queue = String::from_utf8(base64::decode(encoded.as_bytes())?).ok().filter(|queue| is_name(queue))?;
     Some(Client { queue, is_worker: role.is_empty() || role.starts_with("w:") })
 }
 
@@ -24,30 +26,6 @@ pub(super) fn is_name(name: &str) -> bool {
 
 /// Bytes of a name.
 const MAX_NAME: usize = 200;
-
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_end_matches('=');
-    let mut out = Vec::with_capacity(text.len());
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in text.bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    Some(out)
-}
 
 #[cfg(test)]
 mod tests {
