@@ -1,18 +1,23 @@
-//! One data set, sent to a real Prometheus by OTLP and kept in the store: both are asked the same over HTTP.
+//! One data set, sent to a real Prometheus by OTLP and through the pipeline into the store: both are asked the same over
+//! HTTP.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll::alert::view::Views;
 use plimsoll::base::stop::Stop;
+use plimsoll::pipeline::Pipeline;
+use plimsoll::signal::frame::Signal;
 use plimsoll::signal::metrics::{Desc, Histogram, Kind, Metric, Point, Samples};
 use plimsoll::signal::resource::Resource;
+use plimsoll::spool::disk::RealDisk;
+use plimsoll::spool::{Limits, Spool};
 use plimsoll::status::Board;
 use plimsoll::status::report::{Identity, Reporter};
-use plimsoll::store::sample::STALE;
-use plimsoll::store::{Labels, Latest, Sample, Store, translate};
+use plimsoll::store::{Latest, Store};
 use plimsoll::web;
 use serde_json::Value;
 
@@ -103,7 +108,7 @@ impl Sources {
         }
         for (index, queue) in ["mail", "image", "über \"x\"\\"].into_iter().enumerate() {
             self.depth[index] += (self.numbers.share() - 0.5) * 10.0;
-            // The second one ends; its last sample is followed by a stale marker.
+            // The second one ends.
             if index != 1 || round < 200 {
                 out.put_with(&DEPTH, &[("queue", queue)], self.depth[index]);
             }
@@ -221,56 +226,91 @@ pub(super) fn serve(store: Store, stop: Stop) -> (SocketAddr, std::thread::JoinH
 }
 
 fn fill(prometheus: &Prometheus, store: &Store) {
-    let shop = Resource::new("shop", "shop-1", &[("service.version", "1.2"), ("deployment.environment.name", "test")]);
-    let host = Resource::new("host", "shop-1", &[("host.name", "shop-1")]);
+    let shop = [("service.version", "1.2"), ("deployment.environment.name", "test")];
+    let shop = Arc::new(Resource::new("shop", "shop-1", &shop));
+    let host = Arc::new(Resource::new("host", "shop-1", &[("host.name", "shop-1")]));
     let mut sources = Sources::new();
+    let mut feed = Feed::new(prometheus, store);
     for round in 0..ROUNDS {
         let time = START + round * STEP;
         let mut samples = sources.shop(round);
         sources.histograms(&mut samples, round);
-        send(prometheus, store, &shop, &samples, time);
-        if round == 200 {
-            end(prometheus, store, &shop, time);
-        }
-        // Each minute, and half a second beside the others.
-        if round % 4 == 0 {
-            send(prometheus, store, &host, &sources.host(round), time);
+        feed.send(&shop, &samples, time);
+        // Each minute. Silent for ten: nothing says that its series ended, they are only too old after five.
+        let host_samples = (round % 4 == 0).then(|| sources.host(round));
+        if let Some(samples) = host_samples.filter(|_| !(160..200).contains(&round)) {
+            feed.send(&host, &samples, time);
         }
     }
 }
 
-fn send(prometheus: &Prometheus, store: &Store, resource: &Resource, samples: &Samples, time: i64) {
-    let nanos = time as u64 * 1_000_000_000 + 123_000_000;
-    post(prometheus, &samples.encode(resource, START as u64 * 1_000_000_000, nanos));
-    let t = time * 1000 + 123;
-    let target = translate::target_info(resource).map(|labels| ("target_info".to_owned(), labels, 1.0));
-    let families = translate::families(resource, samples.metrics(), samples.samples());
-    let series = families.into_iter().flat_map(|family| {
-        let name = family.name;
-        family.series.into_iter().map(move |series| (format!("{name}{}", series.suffix), series.labels, series.value))
-    });
-    for (name, labels, v) in series.chain(target) {
-        let labels = Labels::new(labels.into_iter().chain([("__name__".to_owned(), name)]));
-        assert!(store.append(&labels, Sample { t, v }), "{labels} at {t}");
+/// A series of a round: metric and attributes.
+type Key = (Metric, Vec<(Box<str>, Box<str>)>);
+
+/// The way into both: OTLP to Prometheus, the agent's pipeline to the store.
+struct Feed<'a> {
+    prometheus: &'a Prometheus,
+    pipeline: Pipeline,
+    /// What each service had in its newest round.
+    before: BTreeMap<String, Vec<Key>>,
+    _spools: tempfile::TempDir,
+}
+
+impl<'a> Feed<'a> {
+    fn new(prometheus: &'a Prometheus, store: &Store) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let day = Duration::from_secs(86_400);
+        let limits =
+            Limits { undelivered: 64 << 20, fsync: Duration::from_secs(1), retain_bytes: 16 << 20, retain_time: day };
+        let spool = |signal: Signal| {
+            Spool::open(Arc::new(RealDisk), dir.path().join(signal.name()), signal, limits, &Board::new()).unwrap()
+        };
+        let (logs, metrics) = (spool(Signal::Logs), spool(Signal::Metrics));
+        let own = Resource::new("plimsoll", "box", &[]);
+        let pipeline = Pipeline::over(logs, metrics, Latest::new(), Some(store.clone()), own, Board::new()).unwrap();
+        Self { prometheus, pipeline, before: BTreeMap::new(), _spools: dir }
+    }
+
+    /// One round. What the round before had and this one has not is ended: by the pipeline itself, and for Prometheus by
+    /// OTLP's points without a recorded value.
+    fn send(&mut self, resource: &Arc<Resource>, samples: &Samples, time: i64) {
+        let (start, nanos) = (START as u64 * 1_000_000_000, time as u64 * 1_000_000_000 + 123_000_000);
+        post(self.prometheus, &samples.encode(resource, start, nanos));
+        let key = |sample: &plimsoll::signal::metrics::Sample| {
+            (samples.metrics()[sample.metric].clone(), sample.attributes.clone())
+        };
+        let now: Vec<Key> = samples.samples().iter().map(key).collect();
+        let before = self.before.insert(resource.service().to_owned(), now.clone()).unwrap_or_default();
+        let mut ended = Samples::default();
+        for (metric, attributes) in before.iter().filter(|key| !now.contains(key)) {
+            let attributes: Vec<(&str, &str)> = attributes.iter().map(|(name, value)| (&**name, &**value)).collect();
+            ended.put_metric(metric, &attributes, Point::Number(0.0.into()));
+        }
+        if !ended.is_empty() {
+            post(self.prometheus, &without_values(&ended.encode(resource, start, nanos)));
+        }
+        self.pipeline.push_samples(resource.service(), resource, samples, start, nanos).unwrap();
     }
 }
 
-/// The stale marker of the queue that ends: OTLP's point without a recorded value.
-fn end(prometheus: &Prometheus, store: &Store, resource: &Resource, time: i64) {
+/// The request with all its points marked as having no recorded value: Prometheus makes stale markers of them.
+fn without_values(request: &[u8]) -> Vec<u8> {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use prost::Message as _;
-    let mut samples = Samples::default();
-    samples.put_with(&DEPTH, &[("queue", "image")], 0.0);
-    let nanos = time as u64 * 1_000_000_000 + 123_000_000;
-    let mut request = ExportMetricsServiceRequest::decode(samples.encode(resource, 0, nanos).as_slice()).unwrap();
-    let metric = &mut request.resource_metrics[0].scope_metrics[0].metrics[0];
-    let Some(Data::Gauge(gauge)) = &mut metric.data else { panic!("{metric:?}") };
-    gauge.data_points[0].flags = 1;
-    gauge.data_points[0].value = None;
-    post(prometheus, &request.encode_to_vec());
-    let labels = [("__name__", "queue_depth"), ("instance", "shop-1"), ("job", "shop"), ("queue", "image")];
-    assert!(store.append(&Labels::new(labels), Sample { t: time * 1000 + 123, v: STALE }));
+    let mut request = ExportMetricsServiceRequest::decode(request).unwrap();
+    for metric in &mut request.resource_metrics[0].scope_metrics[0].metrics {
+        let points = match &mut metric.data {
+            Some(Data::Gauge(gauge)) => &mut gauge.data_points,
+            Some(Data::Sum(sum)) => &mut sum.data_points,
+            other => panic!("{other:?}"),
+        };
+        for point in points {
+            point.flags = 1;
+            point.value = None;
+        }
+    }
+    request.encode_to_vec()
 }
 
 fn post(prometheus: &Prometheus, request: &[u8]) {
