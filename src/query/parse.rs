@@ -28,6 +28,9 @@ pub(super) fn parse(text: &str) -> Result<Node, QueryError> {
 
 type Parsed<T> = Result<T, lex::Fault>;
 
+/// Prometheus takes calculated durations since 3.16.
+const DURATIONS: &str = "arithmetic in durations is not answered here yet";
+
 /// Keywords that cannot be the name of a metric.
 const RESERVED: &[&str] = &["on", "ignoring", "group_left", "group_right", "bool", "atan2"];
 const KEYWORDS: &[&str] = &[
@@ -266,7 +269,7 @@ impl Parser<'_> {
                 node.end = end;
             } else if self.is_name(token, &["anchored", "smoothed"]) {
                 let word = self.slice(token).to_ascii_lowercase();
-                return Err((token.start, format!("{word} modifier is experimental and not enabled")));
+                return Err((token.start, format!("{word} modifier is not answered here yet")));
             } else {
                 return Ok(node);
             }
@@ -299,7 +302,7 @@ impl Parser<'_> {
         let token = self.peek();
         if !matches!(token.word, Word::Number | Word::Duration) {
             if matches!(token.word, Word::Sign("(" | "+" | "-")) {
-                return Err((token.start, "arithmetic in durations is experimental and not enabled".into()));
+                return Err((token.start, DURATIONS.into()));
             }
             return self.unexpected(context, expected);
         }
@@ -309,7 +312,7 @@ impl Parser<'_> {
             return Err((token.start, "duration must be greater than 0".into()));
         }
         if matches!(self.peek().word, Word::Sign("+" | "-" | "*" | "/" | "%" | "^")) {
-            return Err((token.start, "arithmetic in durations is experimental and not enabled".into()));
+            return Err((token.start, DURATIONS.into()));
         }
         Ok(millis)
     }

@@ -1,10 +1,21 @@
-//! What needs native histograms or experimental features, told by what a statement uses.
+//! What needs native histograms or experimental features, or is owed, told by what a statement uses.
 
 use std::collections::BTreeSet;
 
 use plimsoll::store::Labels;
 
 use super::script::Eval;
+
+/// Where an evaluation belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// It must pass.
+    Core,
+    /// Prometheus answers it by default; Plimsoll refuses it for now.
+    Owed,
+    /// It needs native histograms or experimental features.
+    Beyond,
+}
 
 /// What the section has loaded.
 #[derive(Debug, Default)]
@@ -33,14 +44,15 @@ const EXPERIMENTAL: &[&str] = &[
     "ts_of_last_over_time",
     "ts_of_max_over_time",
     "ts_of_min_over_time",
-    "anchored",
-    "smoothed",
     "fill",
     "fill_left",
     "fill_right",
     "__type__",
     "__unit__",
 ];
+
+/// Modifiers that are stable since Prometheus 3.16 and not answered here yet.
+const OWED: &[&str] = &["anchored", "smoothed"];
 
 /// Functions of native histograms.
 const NATIVE: &[&str] =
@@ -60,8 +72,8 @@ impl Data {
         self.native.insert(name.to_owned());
     }
 
-    /// Whether an evaluation needs neither.
-    pub(crate) fn is_core(&self, eval: &Eval) -> bool {
+    /// Where an evaluation belongs.
+    pub(crate) fn class(&self, eval: &Eval) -> Class {
         let query = &eval.query;
         let words: Vec<&str> = query
             .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
@@ -80,11 +92,21 @@ impl Data {
             || query.contains(">/");
         // Names with dots and letters beyond ASCII without quotes stand behind a flag.
         let unquoted = unquoted(query);
-        !(native || unquoted || times || uses(EXPERIMENTAL) || uses(NATIVE) || calculated_duration(query))
+        if native || unquoted || times || uses(NATIVE) {
+            Class::Beyond
+        } else if calculated_duration(query) {
+            Class::Owed
+        } else if uses(EXPERIMENTAL) {
+            Class::Beyond
+        } else if uses(OWED) {
+            Class::Owed
+        } else {
+            Class::Core
+        }
     }
 }
 
-/// Arithmetic in a duration: `[5m + 1m]`, `offset (1m * 2)`, `offset -(1m)`.
+/// A duration that is calculated: `[5m + 1m]`, `offset (1m * 2)`, `offset -step()`; stable since Prometheus 3.16.
 fn calculated_duration(query: &str) -> bool {
     let plain = |text: &str| {
         let text = text.trim().trim_start_matches(['-', '+']);
@@ -94,7 +116,7 @@ fn calculated_duration(query: &str) -> bool {
     let ranges = ranges.flat_map(|range| range.split(':')).any(|part| !plain(part));
     let offset = query.split("offset").skip(1).any(|rest| {
         let rest = rest.trim_start().trim_start_matches(['-', '+']).trim_start();
-        rest.starts_with('(')
+        ["(", "step(", "range(", "min_of(", "max_of("].iter().any(|start| rest.to_lowercase().starts_with(start))
     });
     ranges || offset
 }
