@@ -25,10 +25,7 @@ fn default_folder() -> Option<PathBuf> {
     if let Some(folders) = std::env::var_os("STATE_DIRECTORY") {
         return std::env::split_paths(&folders).next();
     }
-    if rustix::process::geteuid().is_root() {
-        return Some(PathBuf::from("/var/lib/plimsoll"));
-    }
-    place::own_state(|name| std::env::var_os(name).map(PathBuf::from))
+    place::default_state()
 }
 
 /// The control socket: systemd's runtime folder for the service, else beside the state.

@@ -6,13 +6,23 @@ use std::path::{Path, PathBuf};
 pub const SOCKET: &str = "control.sock";
 /// Where the service's agent listens.
 pub const SERVICE_SOCKET: &str = "/run/plimsoll/control.sock";
+/// The state of the service, and of an agent that root starts by hand.
+const ROOT_STATE: &str = "/var/lib/plimsoll";
 
 /// The socket of the agent that a command most likely means.
 pub fn of_running() -> PathBuf {
-    found(Path::new(SERVICE_SOCKET), own_state(|name| std::env::var_os(name).map(PathBuf::from)))
+    found(Path::new(SERVICE_SOCKET), default_state())
 }
 
-/// The service's socket where there is one, else that of an agent of this user, else the service's again.
+/// The state folder of an agent that this user starts by hand and names none.
+pub fn default_state() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from(ROOT_STATE));
+    }
+    own_state(|name| std::env::var_os(name).map(PathBuf::from))
+}
+
+/// The service's socket where there is one, else that of an agent that this user started, else the service's again.
 fn found(service: &Path, own: Option<PathBuf>) -> PathBuf {
     match own.map(|state| state.join(SOCKET)) {
         Some(own) if !service.exists() && own.exists() => own,
@@ -21,7 +31,7 @@ fn found(service: &Path, own: Option<PathBuf>) -> PathBuf {
 }
 
 /// `$XDG_STATE_HOME/plimsoll`, `~/.local/state/plimsoll` without it.
-pub fn own_state(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+fn own_state(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let base = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());
     let base = base.or_else(|| variable("HOME").map(|home| home.join(".local/state")))?;
     Some(base.join("plimsoll"))

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -124,6 +125,41 @@ fn without_a_config_the_agent_says_what_it_found_and_what_comes_next_and_ends_wh
     assert!(harness::get(1876, "/-/healthy", &[]).is_ok());
     assert_eq!(agent.terminate(Duration::from_secs(20)).code(), Some(0), "{}", agent.log());
     assert!(site.status().is_err(), "nobody answers any more");
+}
+
+/// Starts the agent as `$0 run` with the config `$1`, and asks it as people do who name no folder.
+const BY_HAND: &str = r#"
+    # Root's places are one for the whole box: these are seen in here alone.
+    if [ "$(id -u)" = 0 ]; then mount -t tmpfs none /var/lib && mount -t tmpfs none /run || exit 9; fi
+    "$0" run --config "$1" & agent=$!
+    for _ in $(seq 300); do
+        "$0" query 'vector(1)' >&2 && break
+        kill -0 $agent || exit 8
+        sleep 0.1
+    done
+    "$0" status --json
+    kill $agent
+    wait $agent
+"#;
+
+#[test]
+fn an_agent_that_was_started_by_hand_is_found_without_naming_its_folder() {
+    let site = Site::new();
+    site.config("host: off\n");
+    let root = rustix::process::geteuid().is_root();
+    let mut command = Command::new(if root { "unshare" } else { "sh" });
+    if root {
+        command.args(["--mount", "sh"]);
+    }
+    command.args(["-c", BY_HAND, env!("CARGO_BIN_EXE_plimsoll")]).arg(site.path("plimsoll.yaml"));
+    command.env("XDG_STATE_HOME", site.path("state"));
+    for unit in ["RUNTIME_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET"] {
+        command.env_remove(unit);
+    }
+    let output = command.output().unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}\n{complained}");
+    assert!(said.contains("\"sources\""), "{said}\n{complained}");
 }
 
 #[test]
