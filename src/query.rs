@@ -3,6 +3,7 @@
 //! What is outside the language as Prometheus has it by default (native histograms, experimental functions) is refused
 //! with its place, never answered wrong.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::store::{Labels, Matcher, Sample, Store};
@@ -10,6 +11,7 @@ use crate::store::{Labels, Matcher, Sample, Store};
 mod calls;
 mod eval;
 mod functions;
+mod length;
 mod lex;
 mod names;
 pub mod notation;
@@ -118,6 +120,8 @@ pub struct Query {
     source: String,
     text: String,
     node: syntax::Node,
+    /// Lengths of time in it wait for the step and the range that it is asked with.
+    calculates: bool,
 }
 
 impl Query {
@@ -126,8 +130,20 @@ impl Query {
     /// # Errors
     /// [`QueryError::Parse`] with the place.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        let node = parse::parse(text)?;
-        Ok(Self { source: text.to_owned(), text: node.to_string(), node })
+        let (node, calculates) = parse::parse(text)?;
+        Ok(Self { source: text.to_owned(), text: node.to_string(), node, calculates })
+    }
+
+    /// The tree with its lengths calculated for a query with this step and range, in milliseconds.
+    fn settled(&self, step: i64, range: i64) -> Result<Cow<'_, syntax::Node>, QueryError> {
+        if !self.calculates {
+            return Ok(Cow::Borrowed(&self.node));
+        }
+        let mut node = self.node.clone();
+        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 milliseconds")]
+        let times = length::Times { step: step as f64 / 1e3, range: range as f64 / 1e3 };
+        length::settle(&mut node, times).map_err(|error| parse::fault(&self.source, error))?;
+        Ok(Cow::Owned(node))
     }
 
     /// How many milliseconds its ranges reach back.
@@ -143,7 +159,11 @@ impl Query {
     /// What it demands of a series, where it is nothing but a selector of series.
     pub fn selector(&self) -> Option<&[Matcher]> {
         match &self.node.kind {
-            syntax::Kind::Select(selector) if selector.shift == syntax::Shift::default() => Some(&selector.matchers),
+            syntax::Kind::Select(selector)
+                if selector.shift == syntax::Shift::default() && selector.edges == syntax::Edges::Plain =>
+            {
+                Some(&selector.matchers)
+            }
             _ => None,
         }
     }
@@ -162,7 +182,7 @@ impl Query {
 /// The answer at `at` (Unix milliseconds).
 ///
 /// # Errors
-/// Any but [`QueryError::Parse`].
+/// Any; [`QueryError::Parse`] for a calculated duration that has no value or none above 0.
 pub fn instant(store: &Store, query: &Query, at: i64, limits: Limits) -> Result<Answer, QueryError> {
     eval::instant(store, query, at, limits)
 }
@@ -170,7 +190,7 @@ pub fn instant(store: &Store, query: &Query, at: i64, limits: Limits) -> Result<
 /// The answers from `from` to `to` (Unix milliseconds, both included) every `step` milliseconds, as a matrix.
 ///
 /// # Errors
-/// Any but [`QueryError::Parse`].
+/// As [`instant`].
 pub fn range(
     store: &Store,
     query: &Query,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::syntax::{At, Kind, Node, Shift, Type};
+use super::syntax::{At, Edges, Kind, Node, Shift, Type};
 use super::{Answer, Element, Limits, Notes, Query, QueryError, Row, Value};
 use crate::store::{Sample, Store, StoreError};
 
@@ -38,7 +38,7 @@ struct Eval<'a> {
 pub(super) fn instant(store: &Store, query: &Query, at: i64, limits: Limits) -> Result<Answer, QueryError> {
     let mut eval = Eval::new(store, (at, at), limits);
     let steps = Steps { from: at, every: 1, count: 1 };
-    let node = &query.node;
+    let node = &*query.settled(0, 0)?;
     let value = match node.ty() {
         Type::Text => Value::Text(node.literal().to_owned()),
         Type::Matrix => Value::Matrix(eval.matrix(node.bare(), steps)?),
@@ -89,7 +89,7 @@ pub(super) fn range(
     }
     let mut eval = Eval::new(store, (from, to), limits);
     let steps = Steps { from, every: step, count };
-    let block = eval.finished(node, steps)?;
+    let block = eval.finished(&*query.settled(step, length)?, steps)?;
     let mut rows: Vec<Row> = Vec::with_capacity(block.rows());
     for (index, head) in block.heads.iter().enumerate() {
         let cells = block.row(index).iter().enumerate().filter(|(_, cell)| !absent(**cell));
@@ -181,6 +181,7 @@ impl<'a> Eval<'a> {
     fn walk(&mut self, node: &Node, steps: Steps) -> Result<Block, QueryError> {
         match &node.kind {
             Kind::Number(value, _) => Block::scalar(&self.budget, (0..steps.count).map(|_| *value)),
+            Kind::Select(selector) if selector.edges == Edges::Smoothed => self.smooth(selector, steps),
             Kind::Select(selector) => self.select(selector, steps, false),
             Kind::Paren(inner) => self.eval(inner, steps),
             Kind::Sign(minus, inner) => self.signed(*minus, inner, steps),
@@ -208,14 +209,19 @@ impl<'a> Eval<'a> {
     }
 
     /// The time that a selector looks at in a step.
-    fn reference(&self, shift: Shift, step: i64) -> i64 {
+    fn reference(&self, shift: &Shift, step: i64) -> i64 {
         let at = match shift.at {
             None => step,
             Some(At::Start) => self.bounds.0,
             Some(At::End) => self.bounds.1,
             Some(At::Time(at)) => at,
         };
-        at.saturating_sub(shift.offset)
+        at.saturating_sub(shift.offset.millis)
+    }
+
+    /// How far back selectors look, in milliseconds.
+    fn lookback(&self) -> i64 {
+        i64::try_from(self.limits.lookback.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Counts work, and looks at the clock now and then.

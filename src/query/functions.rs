@@ -1,9 +1,11 @@
 //! The numbers behind PromQL's functions.
 
 use super::Notes;
+use super::syntax::Edges;
 use crate::store::Sample;
 
 mod dates;
+pub(super) mod edges;
 pub(super) mod histogram;
 pub(super) mod labels;
 mod math;
@@ -13,7 +15,7 @@ mod windows;
 /// The samples of one series that a step sees.
 #[derive(Debug)]
 pub(super) struct Window<'a> {
-    /// In the order of time, at least one, stale markers taken out.
+    /// In the order of time, at least one, stale markers taken out; with those around an anchored or smoothed range.
     pub(super) samples: &'a [Sample],
     /// The range's bounds after offsets, Unix milliseconds; the left one is open.
     pub(super) from: i64,
@@ -25,10 +27,22 @@ pub(super) struct Window<'a> {
 }
 
 /// A function of a range; the numbers are its scalar arguments. `None`: the series has no answer.
-type OverTime = fn(&Window<'_>, &[f64], &mut Notes) -> Option<f64>;
+pub(super) type OverTime = fn(&Window<'_>, &[f64], &mut Notes) -> Option<f64>;
 
-/// The function of a range with this name.
-pub(super) fn over_time(name: &str) -> Option<OverTime> {
+/// The function of a range with this name and such edges.
+///
+/// # Errors
+/// There is one, but not for such edges: those there are.
+pub(super) fn over_time(name: &str, edges: Edges) -> Result<Option<OverTime>, &'static str> {
+    let (found, those) = match edges {
+        Edges::Plain => return Ok(plain(name)),
+        Edges::Anchored => (edges::anchored(name), "changes, delta, increase, rate, resets"),
+        Edges::Smoothed => (edges::smoothed(name), "delta, increase, rate"),
+    };
+    found.map(Some).ok_or(those)
+}
+
+fn plain(name: &str) -> Option<OverTime> {
     Some(match name {
         "rate" => rates::rate,
         "increase" => rates::increase,

@@ -2,10 +2,11 @@
 
 use super::lex::{self, Token, Word};
 use super::notes::{general, position, quoted};
-use super::syntax::{At, Group, Kind, Matching, Node, Op, Shift, Subquery, Type};
+use super::syntax::{At, Edges, Group, Kind, Matching, Node, Op, Shift, Subquery, Type};
 use super::{QueryError, calls};
 
 mod build;
+mod length;
 mod selector;
 
 /// Bytes of a query; Prometheus has no bound, but nobody writes more by hand.
@@ -13,23 +14,24 @@ const MAX_TEXT: usize = 64 << 10;
 /// Levels of nesting: the evaluator walks the tree on the stack.
 const MAX_HEIGHT: usize = 100;
 
-/// Reads a query.
-pub(super) fn parse(text: &str) -> Result<Node, QueryError> {
-    let fail = |(place, what): lex::Fault| {
-        let (line, column) = position(text, place);
-        QueryError::Parse { line, column, what }
-    };
+/// Reads a query; true: lengths in it are calculated from the step or the range of the query.
+pub(super) fn parse(text: &str) -> Result<(Node, bool), QueryError> {
     if text.len() > MAX_TEXT {
-        return Err(fail((0, format!("the query is longer than {MAX_TEXT} bytes"))));
+        return Err(fault(text, (0, format!("the query is longer than {MAX_TEXT} bytes"))));
     }
-    let (tokens, fault) = lex::cut(text);
-    Parser { text, tokens, fault, at: 0, depth: 0 }.query().map_err(fail)
+    let (tokens, end) = lex::cut(text);
+    let mut parser = Parser { text, tokens, fault: end, at: 0, depth: 0, calculates: false };
+    let node = parser.query().map_err(|error| fault(text, error))?;
+    Ok((node, parser.calculates))
+}
+
+/// A fault with its line and column.
+pub(super) fn fault(text: &str, (place, what): lex::Fault) -> QueryError {
+    let (line, column) = position(text, place);
+    QueryError::Parse { line, column, what }
 }
 
 type Parsed<T> = Result<T, lex::Fault>;
-
-/// Prometheus takes calculated durations since 3.16.
-const DURATIONS: &str = "arithmetic in durations is not answered here yet";
 
 /// Keywords that cannot be the name of a metric.
 const RESERVED: &[&str] = &["on", "ignoring", "group_left", "group_right", "bool", "atan2"];
@@ -59,10 +61,12 @@ struct Parser<'a> {
     fault: Option<lex::Fault>,
     at: usize,
     depth: usize,
+    /// A length was calculated.
+    calculates: bool,
 }
 
 impl Parser<'_> {
-    fn query(mut self) -> Parsed<Node> {
+    fn query(&mut self) -> Parsed<Node> {
         if self.peek().word == Word::End {
             return Err((0, "no expression found in input".into()));
         }
@@ -75,10 +79,7 @@ impl Parser<'_> {
 
     /// An expression of operators that bind at least as tightly as `least`.
     fn expr(&mut self, least: u8) -> Parsed<Node> {
-        self.depth += 1;
-        if self.depth > MAX_HEIGHT {
-            return Err((self.peek().start, format!("nested deeper than {MAX_HEIGHT} levels")));
-        }
+        self.deeper()?;
         let mut left = self.signed()?;
         while let Some((op, binds)) = self.operator()?.filter(|(_, binds)| *binds >= least) {
             let place = self.take().start;
@@ -88,6 +89,15 @@ impl Parser<'_> {
         }
         self.depth -= 1;
         Ok(left)
+    }
+
+    /// One level down in the text.
+    fn deeper(&mut self) -> Parsed<()> {
+        self.depth += 1;
+        if self.depth > MAX_HEIGHT {
+            return Err((self.peek().start, format!("nested deeper than {MAX_HEIGHT} levels")));
+        }
+        Ok(())
     }
 
     fn operator(&self) -> Parsed<Option<(Op, u8)>> {
@@ -262,14 +272,17 @@ impl Parser<'_> {
                 let offset = self.offset()?;
                 let end = self.done();
                 let shift = build::shift(&mut node, "offset modifier")?;
-                if shift.offset != 0 {
+                if shift.offset.given() {
                     return Err((node.place, "offset may not be set multiple times".into()));
                 }
                 shift.offset = offset;
                 node.end = end;
             } else if self.is_name(token, &["anchored", "smoothed"]) {
-                let word = self.slice(token).to_ascii_lowercase();
-                return Err((token.start, format!("{word} modifier is not answered here yet")));
+                let anchored = self.keyword("anchored");
+                if !anchored {
+                    self.take();
+                }
+                build::edges(&mut node, if anchored { Edges::Anchored } else { Edges::Smoothed })?;
             } else {
                 return Ok(node);
             }
@@ -295,40 +308,6 @@ impl Parser<'_> {
         }
         self.sign("]", "subquery or range", "\":\" or \"]\"")?;
         build::range(open, self.done(), node, range)
-    }
-
-    /// A positive duration, in milliseconds.
-    fn length(&mut self, context: &str, expected: &str) -> Parsed<i64> {
-        let token = self.peek();
-        if !matches!(token.word, Word::Number | Word::Duration) {
-            if matches!(token.word, Word::Sign("(" | "+" | "-")) {
-                return Err((token.start, DURATIONS.into()));
-            }
-            return self.unexpected(context, expected);
-        }
-        let seconds = self.seconds()?;
-        let millis = millis(seconds).ok_or_else(|| (token.start, "duration out of range".to_owned()))?;
-        if millis <= 0 {
-            return Err((token.start, "duration must be greater than 0".into()));
-        }
-        if matches!(self.peek().word, Word::Sign("+" | "-" | "*" | "/" | "%" | "^")) {
-            return Err((token.start, DURATIONS.into()));
-        }
-        Ok(millis)
-    }
-
-    fn offset(&mut self) -> Parsed<i64> {
-        let token = self.peek();
-        let minus = self.accept("-");
-        if !minus {
-            self.accept("+");
-        }
-        if !matches!(self.peek().word, Word::Number | Word::Duration) {
-            return self.unexpected("offset", "number, duration, step(), or range()");
-        }
-        let seconds = self.seconds()?;
-        let millis = millis(seconds).ok_or_else(|| (token.start, "duration out of range".to_owned()))?;
-        Ok(if minus { -millis } else { millis })
     }
 
     /// What follows `@`.
@@ -385,10 +364,4 @@ fn type_word(ty: Type) -> &'static str {
         Type::Matrix => "matrix",
         Type::Text => "string",
     }
-}
-
-/// Whole milliseconds; none beyond what Prometheus holds in nanoseconds.
-fn millis(seconds: f64) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "bounded by the range before it")]
-    (seconds.abs() < 9_223_372_036.0).then(|| (seconds * 1e9).round() as i64 / 1_000_000)
 }

@@ -2,27 +2,30 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
+use super::length::{Length, Sum, Term};
 use super::notes::quoted;
-use super::syntax::{Aggregate, At, Binary, Group, Kind, Matching, Node, Selector, Shift};
+use super::syntax::{Aggregate, At, Binary, Edges, Group, Kind, Matching, Node, Selector, Shift};
 use crate::store::labels::NAME;
 use crate::store::matcher::Op;
 
 impl Display for Node {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Number(value, false) => out.write_str(&decimal(*value)),
-            Kind::Number(seconds, true) => {
-                #[expect(clippy::cast_possible_truncation, reason = "it was read from whole milliseconds")]
-                let millis = (seconds * 1000.0).round() as i64;
-                signed(out, millis)
-            }
+            Kind::Number(value, duration) => number(out, *value, *duration),
             Kind::Text(text) => out.write_str(&quoted(text)),
-            Kind::Select(selector) => write!(out, "{selector}{}", selector.shift),
-            Kind::Range(selector, range) => write!(out, "{selector}[{}]{}", Span(*range), selector.shift),
+            Kind::Select(selector) => {
+                write!(out, "{selector}{}{}", Moment(selector.shift.at), selector.edges)?;
+                offset(out, &selector.shift)
+            }
+            Kind::Range(selector, range) => {
+                write!(out, "{selector}[{range}]{}{}", selector.edges, Moment(selector.shift.at))?;
+                offset(out, &selector.shift)
+            }
             Kind::Subquery(subquery) => {
-                write!(out, "{}[{}:", subquery.expr, Span(subquery.range))?;
-                subquery.step.map_or(Ok(()), |step| write!(out, "{}", Span(step)))?;
-                write!(out, "]{}", subquery.shift)
+                write!(out, "{}[{}:", subquery.expr, subquery.range)?;
+                subquery.step.as_ref().map_or(Ok(()), |step| write!(out, "{step}"))?;
+                write!(out, "]{}", Moment(subquery.shift.at))?;
+                offset(out, &subquery.shift)
             }
             Kind::Sign(minus, inner) => write!(out, "{}{inner}", if *minus { '-' } else { '+' }),
             Kind::Paren(inner) => write!(out, "({inner})"),
@@ -99,24 +102,68 @@ impl Display for Selector {
     }
 }
 
-impl Display for Shift {
+/// `@` with its time.
+struct Moment(Option<At>);
+
+impl Display for Moment {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        match self.at {
-            None => {}
-            Some(At::Start) => out.write_str(" @ start()")?,
-            Some(At::End) => out.write_str(" @ end()")?,
+        match self.0 {
+            None => Ok(()),
+            Some(At::Start) => out.write_str(" @ start()"),
+            Some(At::End) => out.write_str(" @ end()"),
             Some(At::Time(at)) => {
                 let sign = if at < 0 { "-" } else { "" };
                 let millis = at.unsigned_abs();
-                write!(out, " @ {sign}{}.{:03}", millis / 1000, millis % 1000)?;
+                write!(out, " @ {sign}{}.{:03}", millis / 1000, millis % 1000)
             }
         }
-        if self.offset == 0 {
-            return Ok(());
-        }
-        out.write_str(" offset ")?;
-        signed(out, self.offset)
     }
+}
+
+impl Display for Edges {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        if *self == Self::Plain { Ok(()) } else { write!(out, " {}", self.word()) }
+    }
+}
+
+fn offset(out: &mut Formatter<'_>, shift: &Shift) -> fmt::Result {
+    if shift.offset.given() { write!(out, " offset {}", shift.offset) } else { Ok(()) }
+}
+
+impl Display for Length {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match &self.term {
+            Some(term) => term.fmt(out),
+            None => signed(out, self.millis),
+        }
+    }
+}
+
+impl Display for Term {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.wrapped { ("(", ")") } else { ("", "") };
+        out.write_str(open)?;
+        match &self.sum {
+            Sum::Number(seconds, duration) => number(out, *seconds, *duration)?,
+            Sum::Step => out.write_str("step()")?,
+            Sum::Range => out.write_str("range()")?,
+            Sum::Minus(term) => write!(out, "-{term}")?,
+            Sum::Binary(op, left, right) => write!(out, "{left} {} {right}", op.text())?,
+            Sum::Least(a, b) => write!(out, "min_of({a}, {b})")?,
+            Sum::Most(a, b) => write!(out, "max_of({a}, {b})")?,
+        }
+        out.write_str(close)
+    }
+}
+
+/// A number; `duration`: seconds that were written as a duration.
+fn number(out: &mut Formatter<'_>, value: f64, duration: bool) -> fmt::Result {
+    if !duration {
+        return out.write_str(&decimal(value));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "it was read from whole milliseconds")]
+    let millis = (value * 1000.0).round() as i64;
+    signed(out, millis)
 }
 
 fn signed(out: &mut Formatter<'_>, millis: i64) -> fmt::Result {

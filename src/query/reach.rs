@@ -3,15 +3,16 @@
 use super::syntax::{Kind, Node, Op};
 
 /// Milliseconds that the ranges of `node` reach back, those of subqueries added to what they hold; without the lookback
-/// of instant selectors.
+/// of instant selectors. Calculated lengths count as in an instant query, which is what rules ask.
 pub(super) fn reach(node: &Node) -> i64 {
     let below = |nodes: &mut dyn Iterator<Item = &Node>| nodes.map(reach).max().unwrap_or(0);
     match &node.kind {
         Kind::Number(..) | Kind::Text(_) => 0,
-        Kind::Select(selector) => selector.shift.offset.max(0),
-        Kind::Range(selector, range) => range.saturating_add(selector.shift.offset.max(0)),
+        Kind::Select(selector) => selector.shift.offset.millis.max(0),
+        Kind::Range(selector, range) => range.millis.saturating_add(selector.shift.offset.millis.max(0)),
         Kind::Subquery(subquery) => {
-            reach(&subquery.expr).saturating_add(subquery.range).saturating_add(subquery.shift.offset.max(0))
+            let own = subquery.range.millis.saturating_add(subquery.shift.offset.millis.max(0));
+            reach(&subquery.expr).saturating_add(own)
         }
         Kind::Sign(_, expr) | Kind::Paren(expr) => reach(expr),
         Kind::Binary(binary) => below(&mut [&binary.left, &binary.right].into_iter()),

@@ -1,5 +1,6 @@
 //! A query as a tree: what was written, checked, with the places that remarks name.
 
+use super::length::Length;
 use crate::store::Matcher;
 
 /// What an expression yields.
@@ -44,8 +45,8 @@ pub(super) enum Kind {
     Number(f64, bool),
     Text(String),
     Select(Selector),
-    /// A selector with its range in milliseconds.
-    Range(Selector, i64),
+    /// A selector with its range.
+    Range(Selector, Length),
     Subquery(Box<Subquery>),
     /// With a sign; true for a minus.
     Sign(bool, Box<Node>),
@@ -63,14 +64,36 @@ pub(super) struct Selector {
     /// All demands, that on the name last.
     pub(super) matchers: Vec<Matcher>,
     pub(super) shift: Shift,
+    pub(super) edges: Edges,
 }
 
 /// `offset` and `@`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Shift {
-    /// Milliseconds back.
-    pub(super) offset: i64,
+    /// How far back.
+    pub(super) offset: Length,
     pub(super) at: Option<At>,
+}
+
+/// Where a selector takes the values at the bounds of its range from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edges {
+    /// From the samples inside, as the function sees it.
+    Plain,
+    /// `anchored`: from the samples before the bounds, no further back than the lookback.
+    Anchored,
+    /// `smoothed`: from the line between the samples on both sides of a bound.
+    Smoothed,
+}
+
+impl Edges {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
 }
 
 /// The time of `@`.
@@ -86,9 +109,9 @@ pub(super) enum At {
 #[derive(Debug, Clone)]
 pub(super) struct Subquery {
     pub(super) expr: Node,
-    pub(super) range: i64,
+    pub(super) range: Length,
     /// None: the default.
-    pub(super) step: Option<i64>,
+    pub(super) step: Option<Length>,
     pub(super) shift: Shift,
 }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod lengths;
+
 fn limits() -> Limits {
     Limits {
         samples: 1_000_000,
@@ -109,7 +111,6 @@ fn a_refusal_names_its_place_in_the_words_of_prometheus() {
         ("sort_by_label(up, \"job\")", "1:1: parse error: function \"sort_by_label\" is not enabled"),
         ("info(up)", "1:1: parse error: function \"info\" is not enabled"),
         ("a + fill(0) b", "1:1: parse error: binop fill modifiers are experimental and not enabled"),
-        ("rate(up[5m] smoothed)", "1:13: parse error: smoothed modifier is not answered here yet"),
         ("up </ 1", "1:4: parse error: trim operators need native histograms, which are not kept here"),
         (
             "limitk(1, up)",

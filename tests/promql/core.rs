@@ -1,4 +1,4 @@
-//! What needs native histograms or experimental features, or is owed, told by what a statement uses.
+//! What needs native histograms or experimental features, told by what a statement uses.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,6 @@ use super::script::Eval;
 pub(crate) enum Class {
     /// It must pass.
     Core,
-    /// Prometheus answers it by default; Plimsoll refuses it for now.
-    Owed,
     /// It needs native histograms or experimental features.
     Beyond,
 }
@@ -51,9 +49,6 @@ const EXPERIMENTAL: &[&str] = &[
     "__unit__",
 ];
 
-/// Modifiers that are stable since Prometheus 3.16 and not answered here yet.
-const OWED: &[&str] = &["anchored", "smoothed"];
-
 /// Functions of native histograms.
 const NATIVE: &[&str] =
     &["histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar", "histogram_sum", "histogram_trim"];
@@ -75,50 +70,61 @@ impl Data {
     /// Where an evaluation belongs.
     pub(crate) fn class(&self, eval: &Eval) -> Class {
         let query = &eval.query;
-        let words: Vec<&str> = query
-            .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
-            .filter(|word| !word.is_empty())
-            .collect();
-        let uses = |list: &[&str]| words.iter().any(|word| list.contains(&word.to_lowercase().as_str()));
+        // step(), range(), min_of() and max_of() are experimental as functions, and plain in durations.
+        let beside = beside_durations(query);
+        let uses = |list: &[&str]| words(&beside).any(|word| list.contains(&word.to_lowercase().as_str()));
         // start() and end() are experimental as functions, and plain behind an `@`.
         let bare = query.replace("@ start()", "").replace("@ end()", "").replace("@start()", "").replace("@end()", "");
         let times = bare.contains("start()") || bare.contains("end()");
         let nameless =
             query.contains("__name__") || query.starts_with('{') || query.contains("({") || query.contains(" {");
         let native = eval.native
-            || words.iter().any(|word| self.native.contains(*word))
+            || words(query).any(|word| self.native.contains(word))
             || (nameless && !self.native.is_empty())
             || query.contains("</")
             || query.contains(">/");
         // Names with dots and letters beyond ASCII without quotes stand behind a flag.
         let unquoted = unquoted(query);
-        if native || unquoted || times || uses(NATIVE) {
-            Class::Beyond
-        } else if calculated_duration(query) {
-            Class::Owed
-        } else if uses(EXPERIMENTAL) {
-            Class::Beyond
-        } else if uses(OWED) {
-            Class::Owed
-        } else {
-            Class::Core
-        }
+        if native || unquoted || times || uses(NATIVE) || uses(EXPERIMENTAL) { Class::Beyond } else { Class::Core }
     }
 }
 
-/// A duration that is calculated: `[5m + 1m]`, `offset (1m * 2)`, `offset -step()`; stable since Prometheus 3.16.
-fn calculated_duration(query: &str) -> bool {
-    let plain = |text: &str| {
-        let text = text.trim().trim_start_matches(['-', '+']);
-        text.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '_')
-    };
-    let ranges = query.split('[').skip(1).filter_map(|rest| rest.split(']').next());
-    let ranges = ranges.flat_map(|range| range.split(':')).any(|part| !plain(part));
-    let offset = query.split("offset").skip(1).any(|rest| {
-        let rest = rest.trim_start().trim_start_matches(['-', '+']).trim_start();
-        ["(", "step(", "range(", "min_of(", "max_of("].iter().any(|start| rest.to_lowercase().starts_with(start))
-    });
-    ranges || offset
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).filter(|word| !word.is_empty())
+}
+
+/// The query without what stands in brackets, and without what is calculated behind `offset`.
+fn beside_durations(query: &str) -> String {
+    let lower = query.to_lowercase();
+    let mut out = String::new();
+    let mut rest = lower.as_str();
+    loop {
+        let (bracket, offset) = (rest.find('['), rest.find("offset"));
+        let Some(at) = bracket.into_iter().chain(offset).min() else { return out + rest };
+        out.push_str(&rest[..at]);
+        out.push(' ');
+        if Some(at) == bracket {
+            rest = rest[at..].find(']').map_or("", |end| &rest[at + end + 1..]);
+            continue;
+        }
+        let behind = rest[at + "offset".len()..].trim_start_matches([' ', '-', '+']);
+        let calculated = ["(", "step(", "range(", "min_of(", "max_of("].iter().any(|start| behind.starts_with(start));
+        rest = if calculated { &behind[closing(behind)..] } else { behind };
+    }
+}
+
+/// Where the first parenthesis of `text` is closed.
+fn closing(text: &str) -> usize {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 1 => return at + 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// A name with a dot or a letter beyond ASCII outside of quotes.

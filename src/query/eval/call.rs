@@ -7,7 +7,7 @@ use super::Eval;
 use super::block::{ABSENT, Block, Head, Steps, absent, of_name};
 use super::select::seconds;
 use crate::query::notes::Note;
-use crate::query::syntax::{Kind, Node, Type};
+use crate::query::syntax::{Edges, Kind, Node, Type};
 use crate::query::{QueryError, functions};
 use crate::store::Labels;
 use crate::store::matcher::Op;
@@ -20,13 +20,16 @@ impl Eval<'_> {
             ("vector", [arg]) => self.eval(arg, steps),
             ("scalar", [arg]) => self.scalar(arg, steps),
             ("absent", [arg]) => self.absent(arg, steps),
-            ("absent_over_time", [arg]) => self.absent_over_time(arg, steps),
+            ("absent_over_time", [arg]) => {
+                self.ranged(name, args)?;
+                self.absent_over_time(arg, steps)
+            }
             ("timestamp", [arg]) => self.timestamp(arg, steps),
             ("sort" | "sort_desc", [arg]) => self.sort(node, arg, steps, name == "sort"),
             ("label_replace" | "label_join", [arg, texts @ ..]) => self.relabel(name, arg, texts, steps),
             ("histogram_quantile", [q, arg]) => self.histogram(args, &[q], arg, steps),
             ("histogram_fraction", [lower, upper, arg]) => self.histogram(args, &[lower, upper], arg, steps),
-            _ => match functions::over_time(name) {
+            _ => match self.ranged(name, args)? {
                 Some(function) => self.over_time(name, args, steps, function),
                 None => self.elementwise(name, args, steps),
             },
@@ -39,13 +42,26 @@ impl Eval<'_> {
         self.notes.stand(Arc::from(places));
     }
 
+    /// The function of a range that a call means, if it means one.
+    fn ranged(&self, name: &str, args: &[Node]) -> Result<Option<functions::OverTime>, QueryError> {
+        let edges = args.iter().find_map(|arg| match &arg.bare().kind {
+            Kind::Range(selector, _) => Some(selector.edges),
+            _ => None,
+        });
+        let edges = edges.unwrap_or(Edges::Plain);
+        functions::over_time(name, edges).map_err(|those| {
+            let word = edges.word();
+            QueryError::Execution(format!("{word} modifier can only be used with: {those} - not with {name}"))
+        })
+    }
+
     /// A function over the samples of a range.
     fn over_time(
         &mut self,
         name: &str,
         args: &[Node],
         steps: Steps,
-        function: super::select::OverTime,
+        function: functions::OverTime,
     ) -> Result<Block, QueryError> {
         let mut scalars = Vec::new();
         let mut ranged = None;

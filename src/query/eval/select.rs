@@ -4,13 +4,10 @@ use std::mem;
 
 use super::block::{Block, Head, Steps, absent};
 use super::{DEFAULT_STEP, Eval};
-use crate::query::functions::Window;
-use crate::query::syntax::{Kind, Node, Selector, Shift, Subquery};
-use crate::query::{Notes, QueryError, Row};
+use crate::query::functions::{OverTime, Window, edges};
+use crate::query::syntax::{Edges, Kind, Node, Selector, Shift, Subquery};
+use crate::query::{QueryError, Row};
 use crate::store::{self, Sample, sample};
-
-/// A function over the samples of a window.
-pub(super) type OverTime = fn(&Window<'_>, &[f64], &mut Notes) -> Option<f64>;
 
 /// Series whose samples are read one after the other.
 enum Source {
@@ -24,14 +21,17 @@ pub(super) struct Ranges {
     source: Source,
     shift: Shift,
     range: i64,
+    edges: Edges,
+    /// How far samples beside the range count, in milliseconds to both sides.
+    around: (i64, i64),
 }
 
 impl Eval<'_> {
     /// An instant selector; `times` asks for the samples' times in seconds instead of their values.
     pub(super) fn select(&mut self, selector: &Selector, steps: Steps, times: bool) -> Result<Block, QueryError> {
-        let lookback = i64::try_from(self.limits.lookback.as_millis()).unwrap_or(i64::MAX);
-        let from = self.reference(selector.shift, steps.from).saturating_sub(lookback).saturating_add(1);
-        let to = self.reference(selector.shift, steps.last());
+        let lookback = self.lookback();
+        let from = self.reference(&selector.shift, steps.from).saturating_sub(lookback).saturating_add(1);
+        let to = self.reference(&selector.shift, steps.last());
         let series = self.store.select(&selector.matchers, from, to)?;
         let mut out = Block::new(&self.budget, steps.count);
         let mut samples = mem::take(&mut self.samples);
@@ -42,7 +42,7 @@ impl Eval<'_> {
             let row = out.grow(series.labels().clone().into())?;
             let (mut next, mut any) = (0, false);
             for (step, cell) in row.iter_mut().enumerate() {
-                let at = self.reference(selector.shift, steps.at(step));
+                let at = self.reference(&selector.shift, steps.at(step));
                 next += samples[next..].iter().take_while(|sample| sample.t <= at).count();
                 let Some(found) = next.checked_sub(1).map(|last| samples[last]) else { continue };
                 if found.t <= at.saturating_sub(lookback) || sample::is_stale(found.v) {
@@ -59,24 +59,81 @@ impl Eval<'_> {
         Ok(out)
     }
 
+    /// A smoothed instant selector: on the line between the samples on both sides of a step, and as long as none came
+    /// after it, the last one.
+    pub(super) fn smooth(&mut self, selector: &Selector, steps: Steps) -> Result<Block, QueryError> {
+        let lookback = self.lookback();
+        let from = self.reference(&selector.shift, steps.from).saturating_sub(lookback).saturating_add(1);
+        let to = self.reference(&selector.shift, steps.last()).saturating_add(lookback);
+        let series = self.store.select(&selector.matchers, from, to)?;
+        let mut out = Block::new(&self.budget, steps.count);
+        let mut samples = mem::take(&mut self.samples);
+        for series in series {
+            samples.clear();
+            series.read(from, to, &mut samples)?;
+            samples.retain(|sample| !sample::is_stale(sample.v));
+            self.budget.room(samples.len())?;
+            self.spend(steps.count + samples.len())?;
+            let row = out.grow(series.labels().clone().into())?;
+            let (mut next, mut any) = (0, false);
+            for (step, cell) in row.iter_mut().enumerate() {
+                let at = self.reference(&selector.shift, steps.at(step));
+                next += samples[next..].iter().take_while(|sample| sample.t <= at).count();
+                let (earliest, latest) = (at.saturating_sub(lookback), at.saturating_add(lookback));
+                let near = |sample: &&Sample| sample.t > earliest && sample.t <= latest;
+                let before = next.checked_sub(1).map(|index| &samples[index]).filter(near);
+                let after = samples.get(next).filter(near);
+                let Some(before) = before else { continue };
+                *cell = match after {
+                    Some(after) if before.t < at => edges::between(*before, *after, at, false),
+                    _ => before.v,
+                };
+                any = true;
+            }
+            if !any {
+                out.pop();
+            }
+        }
+        self.samples = samples;
+        Ok(out)
+    }
+
     /// What a range selector or a subquery covers.
     pub(super) fn ranges(&mut self, node: &Node, steps: Steps) -> Result<Ranges, QueryError> {
         match &node.bare().kind {
             Kind::Range(selector, range) => {
-                let from = self.reference(selector.shift, steps.from).saturating_sub(*range).saturating_add(1);
-                let to = self.reference(selector.shift, steps.last());
-                let source = Source::Stored(self.store.select(&selector.matchers, from, to)?);
-                Ok(Ranges { source, shift: selector.shift, range: *range })
+                let around = match selector.edges {
+                    Edges::Plain => (0, 0),
+                    Edges::Anchored => (self.lookback(), 0),
+                    Edges::Smoothed => (self.lookback(), self.lookback()),
+                };
+                let mut ranges = Ranges {
+                    source: Source::Stored(Vec::new()),
+                    shift: selector.shift.clone(),
+                    range: range.millis,
+                    edges: selector.edges,
+                    around,
+                };
+                let (from, to) = self.span(&ranges, steps);
+                ranges.source = Source::Stored(self.store.select(&selector.matchers, from, to)?);
+                Ok(ranges)
             }
             Kind::Subquery(subquery) => self.subquery(subquery, steps),
-            _ => Ok(Ranges { source: Source::Stored(Vec::new()), shift: Shift::default(), range: 0 }),
+            _ => Ok(Ranges::within(Source::Stored(Vec::new()), Shift::default(), 0)),
         }
     }
 
+    /// The first and the last millisecond that the windows of all steps hold.
+    fn span(&self, ranges: &Ranges, steps: Steps) -> (i64, i64) {
+        let from = self.reference(&ranges.shift, steps.from).saturating_sub(ranges.range);
+        let to = self.reference(&ranges.shift, steps.last());
+        (from.saturating_sub(ranges.around.0).saturating_add(1), to.saturating_add(ranges.around.1))
+    }
+
     fn subquery(&mut self, subquery: &Subquery, steps: Steps) -> Result<Ranges, QueryError> {
-        let every = subquery.step.unwrap_or(DEFAULT_STEP);
-        let earliest = self.reference(subquery.shift, steps.from).saturating_sub(subquery.range);
-        let latest = self.reference(subquery.shift, steps.last());
+        let every = subquery.step.as_ref().map_or(DEFAULT_STEP, |step| step.millis);
+        let earliest = self.reference(&subquery.shift, steps.from).saturating_sub(subquery.range.millis);
+        let latest = self.reference(&subquery.shift, steps.last());
         // The steps lie on multiples of their own interval; the first one is inside the range, which is open there.
         let mut from = every.saturating_mul(earliest / every);
         if from <= earliest {
@@ -90,7 +147,7 @@ impl Eval<'_> {
         self.budget.room(count)?;
         let inner = Steps { from, every, count };
         let block = if count == 0 { Block::new(&self.budget, 0) } else { self.eval(&subquery.expr, inner)? };
-        Ok(Ranges { source: Source::Steps(block, inner), shift: subquery.shift, range: subquery.range })
+        Ok(Ranges::within(Source::Steps(block, inner), subquery.shift.clone(), subquery.range.millis))
     }
 
     /// Calls `function` for each series and step; `args` are its scalars. Steps without an answer stay empty.
@@ -113,10 +170,11 @@ impl Eval<'_> {
             let (mut low, mut high, mut any) = (0, 0, false);
             for (step, cell) in row.iter_mut().enumerate() {
                 let at = steps.at(step);
-                let to = self.reference(ranges.shift, at);
+                let to = self.reference(&ranges.shift, at);
                 let from = to.saturating_sub(ranges.range);
-                high += samples[high..].iter().take_while(|sample| sample.t <= to).count();
-                low += samples[low..high].iter().take_while(|sample| sample.t <= from).count();
+                let (earliest, latest) = (from.saturating_sub(ranges.around.0), to.saturating_add(ranges.around.1));
+                high += samples[high..].iter().take_while(|sample| sample.t <= latest).count();
+                low += samples[low..high].iter().take_while(|sample| sample.t <= earliest).count();
                 if low == high {
                     continue;
                 }
@@ -139,8 +197,7 @@ impl Eval<'_> {
     /// Reads all samples of a series that any step's window holds.
     fn load(&mut self, ranges: &Ranges, index: usize, steps: Steps, out: &mut Vec<Sample>) -> Result<(), QueryError> {
         out.clear();
-        let from = self.reference(ranges.shift, steps.from).saturating_sub(ranges.range).saturating_add(1);
-        let to = self.reference(ranges.shift, steps.last());
+        let (from, to) = self.span(ranges, steps);
         match &ranges.source {
             Source::Stored(series) => {
                 series[index].read(from, to, out)?;
@@ -162,6 +219,12 @@ impl Eval<'_> {
         for index in 0..ranges.source.rows() {
             let mut samples = Vec::new();
             self.load(&ranges, index, steps, &mut samples)?;
+            if ranges.edges != Edges::Plain {
+                let to = self.reference(&ranges.shift, steps.from);
+                let from = to.saturating_sub(ranges.range);
+                let window = Window { samples: &samples, from, to, at: steps.from, metric: "" };
+                samples = edges::extended(&window, ranges.edges == Edges::Smoothed);
+            }
             held += samples.len();
             self.budget.room(held)?;
             let head = ranges.source.head(index);
@@ -172,6 +235,13 @@ impl Eval<'_> {
         }
         out.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(out)
+    }
+}
+
+impl Ranges {
+    /// Windows that hold what is within the range and nothing else.
+    fn within(source: Source, shift: Shift, range: i64) -> Self {
+        Self { source, shift, range, edges: Edges::Plain, around: (0, 0) }
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn delta(window: &Window<'_>, _: &[f64], _: &mut Notes) -> Option<f64
 }
 
 /// Prometheus tells by the name whether a metric is a counter.
-fn remark(window: &Window<'_>, notes: &mut Notes) {
+pub(super) fn remark(window: &Window<'_>, notes: &mut Notes) {
     let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| window.metric.ends_with(end));
     if !counter && !window.metric.is_empty() {
         notes.argument(0, Note::NotCounter { metric: window.metric.to_owned() });

@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_window_without_samples_has_no_answer() {
         for name in ["avg", "max", "min", "last", "first", "present"] {
-            let function = super::super::over_time(&format!("{name}_over_time")).unwrap();
+            let function = super::super::plain(&format!("{name}_over_time")).unwrap();
             assert_eq!(over(&[], function, &[]), None, "{name}");
         }
     }

@@ -1,8 +1,11 @@
 //! Nodes of the tree, checked as they are made: types, counts of arguments, height.
 
 use crate::query::calls;
+use crate::query::length::Length;
 use crate::query::notes::quoted;
-use crate::query::syntax::{Aggregate, Aggregator, Binary, Function, Group, Kind, Matching, Node, Op, Shift, Type};
+use crate::query::syntax::{
+    Aggregate, Aggregator, Binary, Edges, Function, Group, Kind, Matching, Node, Op, Shift, Type,
+};
 
 use super::{MAX_HEIGHT, Parsed};
 
@@ -139,17 +142,33 @@ pub(super) fn call(place: usize, end: usize, function: &'static Function, args: 
 }
 
 /// A range selector from an instant one.
-pub(super) fn range(open: usize, end: usize, node: Node, range: i64) -> Parsed<Node> {
+pub(super) fn range(open: usize, end: usize, node: Node, range: Length) -> Parsed<Node> {
     let Kind::Select(selector) = node.kind else {
         return Err((open, "ranges only allowed for vector selectors".into()));
     };
-    if selector.shift.offset != 0 {
+    if selector.shift.offset.given() {
         return Err((open, "no offset modifiers allowed before range".into()));
     }
     if selector.shift.at.is_some() {
         return Err((open, "no @ modifiers allowed before range".into()));
     }
     checked(Kind::Range(selector, range), node.place, end, node.height, node.fixed)
+}
+
+/// Marks a selector as `anchored` or `smoothed`.
+pub(super) fn edges(node: &mut Node, edges: Edges) -> Parsed<()> {
+    let what = match &mut node.kind {
+        Kind::Select(selector) | Kind::Range(selector, _) => {
+            if selector.edges == Edges::Plain || selector.edges == edges {
+                selector.edges = edges;
+                return Ok(());
+            }
+            "anchored and smoothed modifiers cannot be used together".to_owned()
+        }
+        Kind::Subquery(_) => format!("{} modifier is not supported for subqueries", edges.word()),
+        _ => format!("{} modifier not implemented", edges.word()),
+    };
+    Err((node.place, what))
 }
 
 /// Where `offset` and `@` of a node go.

@@ -2,7 +2,7 @@
 
 use crate::query::lex::{self, Token, Word};
 use crate::query::notes::quoted;
-use crate::query::syntax::{Kind, Node, Op, Selector, Shift};
+use crate::query::syntax::{Edges, Kind, Node, Op, Selector, Shift};
 use crate::store::labels::NAME;
 use crate::store::matcher::{Matcher, Op as Compare};
 
@@ -36,7 +36,7 @@ impl Parser<'_> {
         } else if matchers.iter().all(|matcher| matcher.matches("")) {
             return Err((start, "vector selector must contain at least one non-empty matcher".into()));
         }
-        let selector = Selector { name, matchers, shift: Shift::default() };
+        let selector = Selector { name, matchers, shift: Shift::default(), edges: Edges::Plain };
         self.node(Kind::Select(selector), start)
     }
 
