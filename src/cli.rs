@@ -12,6 +12,7 @@ use crate::signal::metrics::Desc;
 
 pub mod alerts;
 pub mod check;
+pub mod doctor;
 mod figures;
 pub mod metrics;
 pub mod query;
@@ -42,6 +43,8 @@ enum Command {
     Query(query::Args),
     /// What fires, what is about to, what cannot, and why
     Alerts(alerts::Args),
+    /// Check everything: each fault with the command that mends it
+    Doctor(doctor::Args),
     /// Make the agent read its config again; a bad one changes nothing
     Reload(reload::Args),
     /// Every metric that the agent can emit
@@ -91,6 +94,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => runtime(1)?.block_on(status::run(&args)),
         Command::Alerts(args) => runtime(1)?.block_on(alerts::run(&args)),
         Command::Query(args) => runtime(1)?.block_on(query::run(&args)),
+        Command::Doctor(args) => runtime(1)?.block_on(doctor::run(&args)),
         Command::Reload(args) => runtime(1)?.block_on(reload::run(&args)),
     }
 }

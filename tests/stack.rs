@@ -8,6 +8,8 @@
 mod alerts;
 #[path = "stack_tests/differential.rs"]
 mod differential;
+#[path = "stack_tests/doctor.rs"]
+mod doctor;
 #[path = "stack_tests/faults.rs"]
 mod faults;
 #[path = "stack_tests/grpc.rs"]

@@ -10,6 +10,8 @@ use rustls::{AlertDescription, CertificateError};
 use super::certs::Tls;
 use super::tls;
 
+pub mod ask;
+
 /// A client for `url`: the certificates of `certificates` where it is `https://`, no proxy but what the config says, no
 /// redirects, `timeout` for a whole request.
 ///

@@ -54,6 +54,11 @@ const KINDS: &[Kind] = &[
     Kind { key: "nats", processes: &["nats-server"], port: 8222, servers: nats },
 ];
 
+/// The kinds that are found, as `collect:` names them.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.key)
+}
+
 /// Servers of one kind that are told: each is a task of its own.
 const MAX_OF_A_KIND: usize = 20;
 

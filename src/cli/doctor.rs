@@ -1,0 +1,111 @@
+//! `plimsoll doctor`: each check with its verdict and the command that mends it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::reach::Reach;
+use crate::base::clock;
+use crate::base::terminal::{Paint, print};
+use crate::control::Client;
+
+mod check;
+mod machine;
+mod parts;
+mod presence;
+mod rules;
+mod screen;
+mod stack;
+
+use check::Check;
+
+/// Check the agent, its sources, its destinations and the rules, with the command that mends each fault
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub struct Args {
+    /// Ask this Prometheus too: its limits, and whether what the rules need arrives there
+    #[arg(long, value_name = "URL", value_parser = address)]
+    prometheus: Option<String>,
+    /// Ask this Loki too: its limits, and whether the lines of this box arrive there
+    #[arg(long, value_name = "URL", value_parser = address)]
+    loki: Option<String>,
+    /// A file with the bearer token for both
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+const HELP: &str = "\
+Verdicts: ok; warn, worth a look; fail, does not work, with the command that mends it; not here, nothing of this kind \
+was found on the box or configured.
+
+Exit code: 0 without a fail, 1 with one, 2 for misuse.
+
+With --json, one object: ok, and checks, each with part, name, verdict (ok, warn, fail, not_here), words and mend (a \
+list of commands).
+
+Example: plimsoll doctor --prometheus http://prometheus:9090 --loki http://loki:3100";
+
+/// An address of a server, without a slash at its end.
+fn address(text: &str) -> Result<String, String> {
+    let trimmed = text.trim_end_matches('/');
+    let rest = trimmed.strip_prefix("http://").or_else(|| trimmed.strip_prefix("https://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(['?', '#', '@']) => Ok(trimmed.to_owned()),
+        Some(_) => Err("an address such as http://prometheus:9090, without login and query".into()),
+        None => Err(format!("`{text}` begins with neither http:// nor https://")),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The token cannot be read, or standard output cannot be written to.
+pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let token = args.token_file.as_deref().map(token).transpose()?;
+    let mut checks = Vec::new();
+    match args.reach.connect().await {
+        Ok(mut client) => ask(args, token.as_deref(), &mut client, &mut checks).await?,
+        Err(error) => {
+            let mend = vec!["systemctl start plimsoll".to_owned()];
+            checks.push(Check::fail("agent", "plimsoll", error.to_string()).mended_by(mend));
+            stack::check(args, token.as_deref(), None, &mut checks).await;
+        }
+    }
+    checks.extend(machine::listeners(Path::new("/proc")));
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&check::facts(&checks))?))?;
+    } else {
+        print(&screen::screen(&checks, Paint::for_stdout()))?;
+    }
+    Ok(if check::fine(&checks) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All checks that need the agent's answers.
+async fn ask(args: &Args, token: Option<&str>, client: &mut Client, checks: &mut Vec<Check>) -> anyhow::Result<()> {
+    let report = client.status().await?;
+    let alerts = client.alerts(0).await?;
+    let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    checks.extend(parts::agent(&report, env!("CARGO_PKG_VERSION")));
+    checks.extend(machine::rights(Path::new("/"), report.pid));
+    checks.push(machine::clock(Path::new("/")));
+    checks.extend(parts::sources(&report));
+    checks.extend(parts::shipping(&report));
+    let asked = rules::names(&alerts);
+    let local = presence::local(client, &asked, now).await?;
+    checks.extend(rules::check(&alerts, &local));
+    let this = stack::This { host: &report.host, local: &local };
+    stack::check(args, token, Some(&this), checks).await;
+    Ok(())
+}
+
+fn token(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    let token = text.trim();
+    let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    anyhow::ensure!(fits, "{}: no token: one word of visible ASCII is wanted", path.display());
+    Ok(token.to_owned())
+}
