@@ -177,6 +177,16 @@ impl Query {
     pub fn names(&self) -> Vec<&str> {
         names::names(&self.node)
     }
+
+    /// What each of its selectors demands beside the name, with the name where there is one.
+    pub fn demands(&self) -> Vec<(Option<&str>, Vec<&Matcher>)> {
+        names::demands(&self.node)
+    }
+
+    /// The labels by which it groups and matches, each once.
+    pub fn groups(&self) -> Vec<&str> {
+        names::groups(&self.node)
+    }
 }
 
 /// The answer at `at` (Unix milliseconds).

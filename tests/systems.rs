@@ -8,6 +8,9 @@
 mod blame;
 #[path = "systems/bullmq.rs"]
 mod bullmq;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/catalogue.rs"]
+mod catalogue;
 #[path = "systems/celery.rs"]
 mod celery;
 #[path = "support/cgroup.rs"]

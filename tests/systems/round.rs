@@ -1,10 +1,15 @@
 //! One round of a collector, and its points by name.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use plimsoll::collect::event::Event;
 use plimsoll::collect::{CollectError, Collector};
 use plimsoll::signal::metrics::{Limits, Point, Samples};
+use plimsoll::store::translate;
+
+use crate::catalogue;
 
 /// The points of a round.
 pub(crate) struct Round {
@@ -23,7 +28,20 @@ pub(crate) async fn one(collector: &mut dyn Collector, limit: Duration) -> Round
     let mut samples = Samples::new(Limits { series: 10_000, value_bytes: 1024 });
     let result = tokio::time::timeout(limit, collector.collect(&mut samples)).await;
     let result = result.unwrap_or(Err(CollectError::Timeout(limit)));
+    compare_labels(&samples);
     Round { samples, result, events: collector.events() }
+}
+
+/// The labels of each series are those that rules and boards rely on.
+fn compare_labels(samples: &Samples) {
+    static TABLE: LazyLock<BTreeMap<String, Vec<catalogue::Labels>>> = LazyLock::new(catalogue::table);
+    for sample in samples.samples() {
+        let metric = &samples.metrics()[sample.metric];
+        let Some(name) = translate::metric_name(&metric.name, metric.kind, &metric.unit) else { continue };
+        let labels = sample.attributes.iter().filter_map(|(name, _)| translate::label_name(name)).collect();
+        let fault = catalogue::differs(&TABLE, &name, &labels);
+        assert!(fault.is_none(), "{}", fault.unwrap_or_default());
+    }
 }
 
 impl Round {
