@@ -245,6 +245,24 @@ impl Site {
         agent
     }
 
+    /// The same as a part of another command, which ends by becoming the words that are put behind it.
+    pub(crate) fn start_inside(&self, wrap: &[String], variables: &[(&str, &str)]) -> Process {
+        let plain = self.command(&["run"]);
+        let mut command = Command::new(&wrap[0]);
+        command.args(&wrap[1..]).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.envs(variables.iter().copied());
+        command.arg("--config").arg(self.path("plimsoll.yaml"));
+        let mut agent = Process::start(&mut command, &self.path("agent.log"));
+        self.answers(&mut agent);
+        agent
+    }
+
     /// Starts the agent without a config; an error when another one has the page's port.
     pub(crate) fn try_bare(&self) -> Result<Process, String> {
         let log = self.path("agent.log");

@@ -92,6 +92,17 @@ impl Postgres {
         self.folder.path()
     }
 
+    /// A shop's database, of the role `shop`, with statements and a role for the agent.
+    #[allow(dead_code, reason = "only some of the test programs have a shop")]
+    pub(crate) fn shop(&self) {
+        self.sql("postgres", "CREATE ROLE plimsoll LOGIN; GRANT pg_monitor TO plimsoll; CREATE ROLE shop LOGIN");
+        self.sql("postgres", "CREATE DATABASE shop OWNER shop");
+        self.sql("shop", "CREATE EXTENSION pg_stat_statements");
+        let orders = "CREATE TABLE orders AS SELECT n AS id, n % 100 AS customer, n % 977 AS total FROM \
+                      generate_series(1, 20000) n; CREATE TABLE visits (at timestamptz)";
+        self.sql("shop", &format!("SET ROLE shop; {orders}"));
+    }
+
     /// The rows that `sql` gives in `database`, unaligned.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         self.try_sql(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))

@@ -1,0 +1,121 @@
+//! The seven stages of a web system, each with the fault that is its ceiling.
+//!
+//! A stage is played with real parts (`cargo test --test stages -- --ignored`, which `tests/run --record-stages` does);
+//! what its agents shipped is recorded under `tests/fixtures/stages`. The tests that always run replay that into a real
+//! Prometheus and Loki, and hold the stage's board and the shipped rules against it. `tests/stages/README.md` tells how
+//! a stage is written.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+
+#[path = "stages/boards.rs"]
+mod boards;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/cgroup.rs"]
+mod cgroup;
+#[path = "stages/fixture.rs"]
+mod fixture;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/harness.rs"]
+mod harness;
+#[path = "stages/live.rs"]
+mod live;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/loki.rs"]
+mod loki;
+#[path = "stages/network.rs"]
+mod network;
+#[path = "stages/parts.rs"]
+mod parts;
+#[path = "stages/points.rs"]
+mod points;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/postgres.rs"]
+mod postgres_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/prometheus.rs"]
+mod prometheus;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/release.rs"]
+mod release;
+#[path = "stages/replay.rs"]
+mod replay;
+#[path = "stages/rules.rs"]
+mod rules;
+#[path = "stages/stage_1.rs"]
+mod stage_1;
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use fixture::Fixture;
+use live::Live;
+use loki::Loki;
+use prometheus::Prometheus;
+use replay::Replay;
+
+/// As long as the longest range of a board and of a page: six hours.
+const HISTORY: Duration = Duration::from_secs(6 * 3600);
+
+/// One stage: how it is played, and what its fault shows.
+pub(crate) struct Stage {
+    pub(crate) number: u8,
+    /// Plays it and writes the fixture.
+    pub(crate) play: fn(Live),
+    /// Exactly the pages that fire from the fault on.
+    pub(crate) pages: &'static [&'static str],
+    /// Where its board shows the ceiling.
+    pub(crate) shows: &'static [Shows],
+    /// What may have no data: a panel, how its query begins, and why.
+    pub(crate) empty: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// A panel whose value crosses a limit with the fault, and not in the half hour before.
+pub(crate) struct Shows {
+    pub(crate) panel: &'static str,
+    /// What the query holds, where the panel has several.
+    pub(crate) holds: &'static str,
+    /// The value goes above the limit; else below.
+    pub(crate) above: bool,
+    pub(crate) limit: f64,
+}
+
+/// All of them.
+const STAGES: &[&Stage] = &[&stage_1::STAGE];
+
+/// The status that a GET is answered with, within `limit`.
+pub(crate) fn http(address: SocketAddr, path: &str, limit: Duration) -> io::Result<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: shop\r\n\r\n").as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    io::copy(&mut reader.take(1 << 20), &mut io::sink())?;
+    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, line))
+}
+
+/// The fixture of a stage, shown twice: with its own boxes, and with as many again that stay healthy.
+fn replayed(stage: &Stage) {
+    let fixture = Fixture::read(stage.number);
+    for twins in [false, true] {
+        let Some(prometheus) = Prometheus::start() else { return };
+        let Some(loki) = Loki::start() else { return };
+        let replay = Replay::new(&fixture, harness::now(), HISTORY, twins);
+        replay.send(prometheus.port, loki.port);
+        boards::Shown { stage, replay: &replay, prometheus: &prometheus, loki: &loki }.check();
+        rules::check(stage, &replay, &prometheus);
+    }
+}
+
+#[test]
+fn the_pages_and_the_board_of_stage_1_tell_of_a_query_that_eats_the_memory() {
+    replayed(&stage_1::STAGE);
+}
+
+#[test]
+#[ignore = "takes minutes and makes boxes: tests/run --record-stages"]
+fn record_stage_1() {
+    (stage_1::STAGE.play)(Live::start(1));
+}
