@@ -29,9 +29,9 @@ POOL = queue.Queue()
 for _ in range(int(os.environ.get("POOL", "4"))):
     POOL.put(None)
 
-# Grows by a megabyte every thirty milliseconds, as a report over all orders does that nobody has limited.
+# Grows by a megabyte every sixty milliseconds, as a report over all orders does that nobody has limited.
 REPORT = (
-    "SELECT cardinality(array_agg(repeat('order line ', 95000) || pg_sleep(0.03)::text)) "
+    "SELECT cardinality(array_agg(repeat('order line ', 95000) || pg_sleep(0.06)::text)) "
     "FROM generate_series(1, 5000)"
 )
 

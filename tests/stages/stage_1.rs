@@ -17,7 +17,7 @@ pub(crate) const STAGE: Stage = Stage {
     pages: &["HostOutOfMemoryKill", "PostgresCrashed"],
     shows: &[
         Shows { panel: "Kills for want of memory", holds: "", above: true, limit: 0.9 },
-        Shows { panel: "Memory of Postgres", holds: "memory_max", above: true, limit: 150e6 },
+        Shows { panel: "Memory of Postgres", holds: "memory_max", above: true, limit: 100e6 },
     ],
     empty: &[],
 };
