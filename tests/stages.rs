@@ -43,6 +43,12 @@ mod replay;
 mod rules;
 #[path = "stages/stage_1.rs"]
 mod stage_1;
+#[path = "stages/stage_2.rs"]
+mod stage_2;
+#[path = "stages/stage_3.rs"]
+mod stage_3;
+#[path = "stages/stage_4.rs"]
+mod stage_4;
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -81,7 +87,7 @@ pub(crate) struct Shows {
 }
 
 /// All of them.
-const STAGES: &[&Stage] = &[&stage_1::STAGE];
+const STAGES: &[&Stage] = &[&stage_1::STAGE, &stage_2::STAGE, &stage_3::STAGE, &stage_4::STAGE];
 
 /// The status that a GET is answered with, within `limit`.
 pub(crate) fn http(address: SocketAddr, path: &str, limit: Duration) -> io::Result<u16> {
@@ -115,7 +121,26 @@ fn the_pages_and_the_board_of_stage_1_tell_of_a_query_that_eats_the_memory() {
 }
 
 #[test]
-#[ignore = "takes minutes and makes boxes: tests/run --record-stages"]
-fn record_stage_1() {
-    (stage_1::STAGE.play)(Live::start(1));
+fn the_pages_and_the_board_of_stage_2_tell_of_a_network_that_is_slow_and_then_cut() {
+    replayed(&stage_2::STAGE);
+}
+
+#[test]
+fn the_pages_and_the_board_of_stage_3_tell_of_an_application_at_its_limit_and_of_a_bad_deploy() {
+    replayed(&stage_3::STAGE);
+}
+
+#[test]
+fn the_pages_and_the_board_of_stage_4_tell_of_a_full_pool_and_of_a_server_that_dies() {
+    replayed(&stage_4::STAGE);
+}
+
+/// One test for all, one after another: they need the whole machine. `PLIMSOLL_STAGES` chooses some of them.
+#[test]
+#[ignore = "takes minutes for each and makes boxes as root: tests/run --record-stages"]
+fn record_stages() {
+    let chosen = std::env::var("PLIMSOLL_STAGES").unwrap_or_else(|_| "1 2 3 4 5 6 7".to_owned());
+    for stage in STAGES.iter().filter(|stage| chosen.contains(&stage.number.to_string())) {
+        (stage.play)(Live::start(stage.number));
+    }
 }

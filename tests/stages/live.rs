@@ -33,12 +33,6 @@ pub(crate) struct Live {
     taken: Arc<Mutex<Fixture>>,
 }
 
-/// An agent on a box of its own name.
-pub(crate) struct Agent {
-    pub(crate) site: Site,
-    _process: Process,
-}
-
 impl Live {
     pub(crate) fn start(stage: u8) -> Self {
         assert_eq!(rustix::process::getuid().as_raw(), 0, "the stages are recorded as root: they make boxes");
@@ -51,7 +45,7 @@ impl Live {
 
     /// Starts an agent as the box `host`, in the network namespace `net` where the box has one. It watches what `yaml`
     /// names, has the shipped rules, and sends to all three. Files of `site` are the box's own.
-    pub(crate) fn agent(&self, host: &str, net: Option<&Net>, site: Site, yaml: &str) -> Agent {
+    pub(crate) fn agent(&self, host: &str, net: Option<&Net>, site: &Site, yaml: &str) -> Process {
         let mut stack = [self.prometheus.port, self.loki.port, self.recorder];
         let mut address = IpAddr::from(Ipv4Addr::LOCALHOST);
         if let Some(net) = net {
@@ -72,8 +66,7 @@ impl Live {
         let alerts = concat!(env!("CARGO_MANIFEST_DIR"), "/alerts");
         let name = ["unshare", "--uts", "sh", "-c", "hostname \"$0\" && exec \"$@\"", host].map(str::to_owned);
         let wrap: Vec<String> = net.map(Net::enter).unwrap_or_default().into_iter().chain(name).collect();
-        let process = site.start_inside(&wrap, &[("PLIMSOLL_SHIPPED_ALERTS", alerts)]);
-        Agent { site, _process: process }
+        site.start_inside(&wrap, &[("PLIMSOLL_SHIPPED_ALERTS", alerts)])
     }
 
     /// Sets a mark in the recording: `healthy`, `fault`, or one of the scenario's own.
@@ -118,7 +111,7 @@ impl Live {
     }
 
     /// Writes the fixture.
-    pub(crate) fn finish(self, agents: Vec<Agent>) {
+    pub(crate) fn finish(self, agents: Vec<Process>) {
         drop(agents);
         let taken = std::mem::take(&mut *self.taken.lock().unwrap());
         let size = taken.write(self.stage);

@@ -71,7 +71,7 @@ pub(crate) fn nginx(wrap: &[String], site: &Site, listen: SocketAddr, servers: &
          \"$http_user_agent\" $request_time $upstream_response_time';\naccess_log {log}/access.log timed;\n\
          client_body_temp_path {folder}/a;\nproxy_temp_path {folder}/b;\nfastcgi_temp_path {folder}/c;\n\
          uwsgi_temp_path {folder}/d;\nscgi_temp_path {folder}/e;\n\
-         upstream shop {{ {upstream} }}\nserver {{\nlisten {listen};\nproxy_read_timeout 10s;\n{more}\nlocation / {{ proxy_pass http://shop; }}\n}}\n}}\n",
+         upstream shop {{ {upstream} }}\nserver {{\nlisten {listen};\nproxy_read_timeout 5s;\n{more}\nlocation / {{ proxy_pass http://shop; }}\n}}\n}}\n",
         folder = folder.display(),
         log = site.path("log").display(),
     );
@@ -79,6 +79,44 @@ pub(crate) fn nginx(wrap: &[String], site: &Site, listen: SocketAddr, servers: &
     fs::write(&file, config).unwrap();
     let words = ["/usr/sbin/nginx", "-c", file.to_str().unwrap()];
     Part::start(wrap, &words, &[], &folder.join("out")).ready(listen)
+}
+
+/// An HAProxy at `listen` before `servers`, whose numbers stand at `/metrics` of the same address; each server takes
+/// `most` requests at a time, the rest queues.
+pub(crate) fn haproxy(site: &Site, listen: SocketAddr, servers: &[SocketAddr], most: usize) -> Part {
+    let mut backend = String::new();
+    for (number, server) in (1..).zip(servers) {
+        writeln!(backend, "  server app-{number} {server} check inter 1s maxconn {most}").unwrap();
+    }
+    let config = format!(
+        "global\n  log stdout format raw local0\ndefaults\n  mode http\n  log global\n  option httplog\n  \
+         timeout connect 2s\n  timeout client 30s\n  timeout server 8s\n  timeout queue 8s\n\
+         frontend web\n  bind {listen}\n  http-request use-service prometheus-exporter if {{ path /metrics }}\n  \
+         default_backend shop\nbackend shop\n{backend}"
+    );
+    let file = site.path("haproxy.cfg");
+    fs::write(&file, config).unwrap();
+    let words = ["/usr/sbin/haproxy", "-db", "-f", file.to_str().unwrap()];
+    Part::start(&[], &words, &[], &site.path("log").join("haproxy.log")).ready(listen)
+}
+
+/// A pgbouncer before the database `shop` of a Postgres, with so many connections to it for all clients.
+pub(crate) fn pgbouncer(site: &Site, port: u16, postgres: u16, connections: usize) -> Part {
+    let users = site.path("users");
+    fs::write(&users, "\"shop\" \"\"\n\"plimsoll\" \"\"\n").unwrap();
+    let config = format!(
+        "[databases]\nshop = host=127.0.0.1 port={postgres} dbname=shop user=shop pool_size={connections}\n[pgbouncer]\n\
+         listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
+         stats_users = plimsoll\npool_mode = transaction\nmax_client_conn = 100\n\
+         ignore_startup_parameters = extra_float_digits,options\n",
+        users.display()
+    );
+    let file = site.path("pgbouncer.ini");
+    fs::write(&file, config).unwrap();
+    let user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"].map(str::to_owned);
+    site.open_to_all();
+    let words = ["/usr/sbin/pgbouncer", file.to_str().unwrap()];
+    Part::start(&user, &words, &[], &site.path("log").join("pgbouncer.log")).ready(([127, 0, 0, 1], port).into())
 }
 
 /// The entry of an access log whose requests are counted.
@@ -101,9 +139,11 @@ impl Users {
     /// So many at a time, each with a pause after an answer; one waits for it at most ten seconds.
     pub(crate) fn start(count: usize, pause: Duration, address: SocketAddr, path: &'static str) -> Self {
         let (stop, served, failed) = (Arc::new(AtomicBool::new(false)), Arc::default(), Arc::default());
-        let threads = (0..count).map(|_| {
+        let threads = (0..count).map(|number| {
             let (stop, served, failed) = (Arc::clone(&stop), Arc::clone(&served), Arc::clone(&failed));
             thread::spawn(move || {
+                // Not all at once.
+                thread::sleep(pause * number as u32 / count as u32);
                 while !stop.load(Ordering::SeqCst) {
                     let counter: &AtomicU64 = match http(address, path, Duration::from_secs(10)) {
                         Ok(status) if status < 500 => &served,

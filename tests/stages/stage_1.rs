@@ -40,7 +40,7 @@ fn play(live: Live) {
         format_args!("    - {{ path: {}/log, service: postgresql, format: postgres }}\n", postgres.socket().display()),
         postgres.port,
     );
-    let agent = live.agent("shop-1", None, site, &yaml);
+    let agent = live.agent("shop-1", None, &site, &yaml);
     let users = Users::start(4, Duration::from_millis(400), front, "/orders");
     users.are_served(50, Duration::from_secs(60));
     live.healthy(Duration::from_secs(90));

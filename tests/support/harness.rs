@@ -200,6 +200,12 @@ impl Site {
         self.dir.path().join(name)
     }
 
+    /// Servers of other users read their config in it.
+    pub(crate) fn open_to_all(&self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.path("state")
     }
