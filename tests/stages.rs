@@ -50,6 +50,7 @@ mod stage_3;
 #[path = "stages/stage_4.rs"]
 mod stage_4;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -133,6 +134,55 @@ fn the_pages_and_the_board_of_stage_3_tell_of_an_application_at_its_limit_and_of
 #[test]
 fn the_pages_and_the_board_of_stage_4_tell_of_a_full_pool_and_of_a_server_that_dies() {
     replayed(&stage_4::STAGE);
+}
+
+#[test]
+fn a_recording_tells_only_of_its_own_boxes_and_programs() {
+    for stage in STAGES {
+        let fixture = Fixture::read(stage.number);
+        assert!(fixture.mark("healthy") < fixture.mark("fault"), "stage {}", stage.number);
+        let mut boxes = BTreeSet::new();
+        for resource in fixture.resources() {
+            boxes.extend(resource.attributes.iter().filter(|known| known.key == "host.name").map(points::text));
+        }
+        assert!(!boxes.is_empty() && boxes.iter().all(|name| name.starts_with("shop-")), "{boxes:?}");
+        for (_, series, point) in fixture.points() {
+            assert!(live::is_own(&point), "stage {}: {}: {point:?}", stage.number, series.metric.name);
+        }
+    }
+}
+
+#[test]
+fn a_replay_ends_when_it_is_told_and_its_counters_fall_only_where_their_source_began_anew() {
+    for stage in STAGES {
+        let fixture = Fixture::read(stage.number);
+        let end = harness::now();
+        let replay = Replay::new(&fixture, end, HISTORY, true);
+        let recorded = falls(fixture.points().into_iter());
+        let (mut first, mut last) = (u64::MAX, 0);
+        let points = replay.metrics.iter().flat_map(|(_, request)| points::each(request));
+        let points = points.inspect(|(_, _, point)| {
+            first = first.min(point.time());
+            last = last.max(point.time());
+        });
+        let replayed = falls(points);
+        assert!(replayed <= recorded, "stage {}: {recorded} counters fell, and {replayed} in the replay", stage.number);
+        assert!(first == replay.begin && last <= end && end - last < 60_000_000_000, "{first} {last} {end}");
+        assert!(replay.begin < replay.fault && replay.fault < end);
+    }
+}
+
+/// How often a number that only grows fell.
+fn falls(points: impl Iterator<Item = (points::Key, points::Series, points::Point)>) -> usize {
+    let mut before: BTreeMap<points::Key, Vec<f64>> = BTreeMap::new();
+    let mut falls = 0;
+    for (key, _, point) in points {
+        let now = point.counts();
+        if let Some(before) = before.insert(key, now.clone()) {
+            falls += usize::from(before.iter().zip(&now).any(|(before, now)| now < before));
+        }
+    }
+    falls
 }
 
 /// One test for all, one after another: they need the whole machine. `PLIMSOLL_STAGES` chooses some of them.

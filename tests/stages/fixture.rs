@@ -12,7 +12,10 @@ use std::path::PathBuf;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
+
+use super::points::{self, Key, Point, Series};
 
 /// Fixtures are read by people who clone the project: one that is larger than this is a mistake.
 const LARGEST: usize = 600 << 10;
@@ -67,6 +70,29 @@ impl Fixture {
         fs::create_dir_all(path(stage).parent().unwrap()).unwrap();
         fs::write(path(stage), &packed).unwrap();
         packed.len()
+    }
+
+    /// Every point, in its order.
+    pub(crate) fn points(&self) -> Vec<(Key, Series, Point)> {
+        let metrics = |(_, entry): &(u64, Entry)| match entry {
+            Entry::Metrics(request) => points::each(request),
+            _ => Vec::new(),
+        };
+        self.0.iter().flat_map(metrics).collect()
+    }
+
+    /// What everything came from.
+    pub(crate) fn resources(&self) -> Vec<&Resource> {
+        fn of((_, entry): &(u64, Entry)) -> Vec<&Resource> {
+            match entry {
+                Entry::Metrics(request) => {
+                    request.resource_metrics.iter().filter_map(|of| of.resource.as_ref()).collect()
+                }
+                Entry::Logs(request) => request.resource_logs.iter().filter_map(|of| of.resource.as_ref()).collect(),
+                Entry::Mark(_) => Vec::new(),
+            }
+        }
+        self.0.iter().flat_map(of).collect()
     }
 
     /// When the mark `name` was set.

@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Text;
 use prost::Message;
 
 use super::fixture::{Entry, Fixture};
 use super::harness::{self, Process, Site, wait_for};
 use super::loki::{self, Loki};
 use super::network::{Net, relay};
-use super::points;
+use super::points::{self, Point, text};
 use super::prometheus::Prometheus;
 
 /// Programs of the scenarios, as the agent groups processes. What else runs on the machine is nobody's business.
@@ -164,19 +162,15 @@ fn serve(stream: &TcpStream, taken: &Mutex<Fixture>) -> io::Result<bool> {
 /// Only what belongs to the scenario: other programs and mounts of the machine are left out.
 fn own(request: &ExportMetricsServiceRequest) -> ExportMetricsServiceRequest {
     let all = points::each(request);
-    let kept = all.iter().filter(|(_, _, point)| {
-        point.attributes().iter().all(|attribute| match attribute.key.as_str() {
-            "process.group" => PROGRAMS.contains(&text(attribute)),
-            "system.filesystem.mountpoint" => text(attribute) == "/",
-            _ => true,
-        })
-    });
+    let kept = all.iter().filter(|(_, _, point)| is_own(point));
     points::request(kept.map(|(_, series, point)| (series, point.clone())))
 }
 
-fn text(attribute: &KeyValue) -> &str {
-    match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-        Some(Text::StringValue(text)) => text,
-        _ => "",
-    }
+/// Whether a point is of the scenario.
+pub(crate) fn is_own(point: &Point) -> bool {
+    point.attributes().iter().all(|attribute| match attribute.key.as_str() {
+        "process.group" => PROGRAMS.contains(&text(attribute)),
+        "system.filesystem.mountpoint" => text(attribute) == "/",
+        _ => true,
+    })
 }

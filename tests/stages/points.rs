@@ -1,6 +1,7 @@
 //! The points of OTLP metrics, one by one, each with what its series is known by.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Text;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -161,4 +162,12 @@ pub(crate) fn request<'a>(points: impl Iterator<Item = (&'a Series, Point)>) -> 
         }
     }
     ExportMetricsServiceRequest { resource_metrics: all }
+}
+
+/// The text of an attribute; nothing of another kind.
+pub(crate) fn text(attribute: &KeyValue) -> &str {
+    match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Text::StringValue(text)) => text,
+        _ => "",
+    }
 }
