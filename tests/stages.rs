@@ -61,9 +61,6 @@ use loki::Loki;
 use prometheus::Prometheus;
 use replay::Replay;
 
-/// As long as the longest range of a board and of a page: six hours.
-const HISTORY: Duration = Duration::from_secs(6 * 3600);
-
 /// One stage: how it is played, and what its fault shows.
 pub(crate) struct Stage {
     pub(crate) number: u8,
@@ -109,10 +106,10 @@ fn replayed(stage: &Stage) {
     for twins in [false, true] {
         let Some(prometheus) = Prometheus::start() else { return };
         let Some(loki) = Loki::start() else { return };
-        let replay = Replay::new(&fixture, harness::now(), HISTORY, twins);
+        let replay = Replay::new(&fixture, harness::now(), boards::longest(stage.number), twins);
         replay.send(prometheus.port, loki.port);
-        boards::Shown { stage, replay: &replay, prometheus: &prometheus, loki: &loki }.check();
         rules::check(stage, &replay, &prometheus);
+        boards::Shown { stage, replay: &replay, prometheus: &prometheus, loki: &loki }.check();
     }
 }
 
@@ -157,7 +154,7 @@ fn a_replay_ends_when_it_is_told_and_its_counters_fall_only_where_their_source_b
     for stage in STAGES {
         let fixture = Fixture::read(stage.number);
         let end = harness::now();
-        let replay = Replay::new(&fixture, end, HISTORY, true);
+        let replay = Replay::new(&fixture, end, Duration::from_secs(3600), true);
         let recorded = falls(fixture.points().into_iter());
         let (mut first, mut last) = (u64::MAX, 0);
         let points = replay.metrics.iter().flat_map(|(_, request)| points::each(request));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -44,6 +45,15 @@ fn board(stage: u8) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// The longest range that a query of the board names, or that it shows: so much health lies before a replay.
+pub(crate) fn longest(stage: u8) -> Duration {
+    let range = regex::Regex::new(r"\[(\d+[smhd])\]").unwrap();
+    let asks = asks(&board(stage));
+    let ranges = asks.iter().flat_map(|ask| range.captures_iter(&ask.expr)).map(|found| found[1].to_owned());
+    let ranges = ranges.map(|text| humantime::parse_duration(&text).unwrap());
+    ranges.chain([Duration::from_secs(SHOWN)]).max().unwrap()
+}
+
 fn asks(board: &Value) -> Vec<Ask> {
     let targets = list(&board["panels"])
         .flat_map(|panel| list(&panel["targets"]).map(move |target| (text(&panel["title"]), target)));
@@ -67,6 +77,7 @@ impl Shown<'_> {
         let several: Vec<&str> = boxes.iter().map(String::as_str).collect();
         let mut faults = Vec::new();
         let board = board(self.stage.number);
+        assert_eq!(board["time"]["from"], format!("now-{}h", SHOWN / 3600), "what the board shows at first");
         for ask in asks(&board) {
             let found = self.answer(&ask, ".+", ".+");
             let named = self.answer(&ask, &several.join("|"), ".+");

@@ -1,9 +1,10 @@
 //! Boxes as network namespaces, the wires between them, and relays.
 
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::{io, thread};
+use std::{fs, io, thread};
 
 /// A network namespace with a wire to ours; gone with it.
 pub(crate) struct Net {
@@ -39,6 +40,18 @@ impl Net {
         }
     }
 
+    /// Lets it know other boxes by their names.
+    pub(crate) fn knows(&self, others: &[(&str, IpAddr)]) {
+        let lines: String = others.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
+        // What stands there is /etc/hosts for what `ip netns exec` starts.
+        fs::create_dir_all(self.etc()).unwrap();
+        fs::write(self.etc().join("hosts"), format!("127.0.0.1 localhost\n{lines}")).unwrap();
+    }
+
+    fn etc(&self) -> PathBuf {
+        Path::new("/etc/netns").join(&self.name)
+    }
+
     /// Its address on the wire to other boxes.
     pub(crate) fn address(&self) -> IpAddr {
         Ipv4Addr::new(10, 214, 0, self.number).into()
@@ -69,6 +82,7 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
+        let _never_made = fs::remove_dir_all(self.etc()).is_err();
         // Its processes end a little after; the wires go with it.
         let _gone = Command::new("ip").args(["netns", "del", &self.name]).status().is_ok();
     }

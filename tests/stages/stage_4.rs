@@ -57,7 +57,7 @@ fn play(live: Live) {
     users.are_served(50, Duration::from_secs(60));
     live.healthy(Duration::from_secs(90));
     assert_eq!((users.failed(), live.pages().len()), (0, 0), "{:?}", live.pages());
-    let slow = Users::start(12, Duration::from_millis(100), front, "/sleep?s=4");
+    let slow = Users::start(24, Duration::from_millis(100), front, "/sleep?s=8");
     live.fires("PgbouncerClientsWait", Duration::from_secs(300));
     live.mark("one dies");
     drop(second_app);
