@@ -108,8 +108,9 @@ fn replayed(stage: &Stage) {
         let Some(loki) = Loki::start() else { return };
         let replay = Replay::new(&fixture, harness::now(), boards::longest(stage.number), twins);
         replay.send(prometheus.port, loki.port);
-        rules::check(stage, &replay, &prometheus);
-        boards::Shown { stage, replay: &replay, prometheus: &prometheus, loki: &loki }.check();
+        let mut faults = Vec::from_iter(rules::faults(stage, &replay, &prometheus));
+        faults.extend(boards::Shown { stage, replay: &replay, prometheus: &prometheus, loki: &loki }.faults());
+        assert!(faults.is_empty(), "stage {}, twins {twins}:\n{}", stage.number, faults.join("\n"));
     }
 }
 

@@ -72,7 +72,7 @@ fn asks(board: &Value) -> Vec<Ask> {
 
 impl Shown<'_> {
     /// Every panel and every variable, with all boxes, each one, and one that there is not; and the ceiling.
-    pub(crate) fn check(&self) {
+    pub(crate) fn faults(&self) -> Vec<String> {
         let boxes = self.boxes();
         let several: Vec<&str> = boxes.iter().map(String::as_str).collect();
         let mut faults = Vec::new();
@@ -97,7 +97,7 @@ impl Shown<'_> {
         }
         faults.extend(self.stage.shows.iter().filter_map(|shows| self.ceiling(&asks(&board), shows)));
         faults.extend(self.variables(&board, &boxes));
-        assert!(faults.is_empty(), "the board of stage {}:\n{}", self.stage.number, faults.join("\n"));
+        faults
     }
 
     /// The boxes that there are.

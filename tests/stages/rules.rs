@@ -17,7 +17,7 @@ use super::replay::Replay;
 /// Between two rounds of the rules, as the agent has it by default.
 const INTERVAL: u64 = 15;
 
-pub(crate) fn check(stage: &Stage, replay: &Replay, prometheus: &Prometheus) {
+pub(crate) fn faults(stage: &Stage, replay: &Replay, prometheus: &Prometheus) -> Option<String> {
     let promtool = harness::binary("promtool").expect("promtool stands beside Prometheus");
     let alerts = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts");
     let names = (1..=7).map(|stage| format!("stage-{stage}")).chain(["agent".to_owned()]);
@@ -43,7 +43,7 @@ pub(crate) fn check(stage: &Stage, replay: &Replay, prometheus: &Prometheus) {
     fs::write(&file, test).unwrap();
     let output = Command::new(promtool).args(["test", "rules"]).arg(&file).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the rules over stage {} ({before} s, then the fault): {said}", stage.number);
+    (!output.status.success()).then(|| format!("the rules ({before} s, then the fault): {said}"))
 }
 
 /// That exactly these pages fired within `span` seconds before `at`.

@@ -20,8 +20,6 @@ pub(crate) const STAGE: Stage = Stage {
         Shows { panel: "Queue at the balancer", holds: "", above: true, limit: 1.0 },
         Shows { panel: "Failed at the balancer", holds: "", above: true, limit: 0.0144 },
         Shows { panel: "Servers that take requests", holds: "", above: false, limit: 0.5 },
-        Shows { panel: "Clients of the pool", holds: "", above: true, limit: 6.0 },
-        Shows { panel: "Time of the hottest statement", holds: "", above: true, limit: 0.9 },
     ],
     empty: &[("Connections of the database", "mysql", "no MySQL is here")],
 };
@@ -62,6 +60,7 @@ fn play(live: Live) {
     live.mark("one dies");
     drop(second_app);
     live.fires("HaproxyErrors", Duration::from_secs(300));
+    live.fires("HaproxyQueues", Duration::from_secs(300));
     live.pass(Duration::from_secs(60));
     drop((users, slow));
     live.finish(vec![agent]);
