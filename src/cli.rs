@@ -12,6 +12,7 @@ use crate::signal::metrics::Desc;
 
 pub mod alerts;
 pub mod check;
+pub mod dashboards;
 pub mod doctor;
 mod figures;
 pub mod metrics;
@@ -45,6 +46,8 @@ enum Command {
     Alerts(alerts::Args),
     /// Check everything: each fault with the command that mends it
     Doctor(doctor::Args),
+    /// The boards for Grafana: put them there, or write them as files
+    Dashboards(dashboards::Args),
     /// Make the agent read its config again; a bad one changes nothing
     Reload(reload::Args),
     /// Every metric that the agent can emit
@@ -95,6 +98,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Alerts(args) => runtime(1)?.block_on(alerts::run(&args)),
         Command::Query(args) => runtime(1)?.block_on(query::run(&args)),
         Command::Doctor(args) => runtime(1)?.block_on(doctor::run(&args)),
+        Command::Dashboards(args) => runtime(1)?.block_on(dashboards::run(&args)),
         Command::Reload(args) => runtime(1)?.block_on(reload::run(&args)),
     }
 }
