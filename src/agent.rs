@@ -42,6 +42,8 @@ mod service;
 mod state;
 mod telemetry;
 
+pub use alerts::catalogue;
+
 use plan::Plan;
 use running::Running;
 
