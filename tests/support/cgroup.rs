@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Gone with its test.
 pub(crate) struct Cgroup {
@@ -11,7 +12,9 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// Fails where neither version can be written: nothing is left out in silence.
     pub(crate) fn limited(bytes: u64) -> Self {
-        let name = format!("plimsoll-test-{}", std::process::id());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("plimsoll-test-{}-{number}", std::process::id());
         let mut tried = Vec::new();
         for (root, file) in [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")] {
             if file == "memory.max" {

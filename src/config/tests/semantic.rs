@@ -176,6 +176,20 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
 #[test]
 fn entries_of_servers_are_checked_each_with_its_own_words() {
     each_is_told(&[
+        (
+            "collect: { redis: [{ url: redis://a, queues: { prefixes: [] } }] }\n",
+            1,
+            48,
+            &["0 prefixes", "from 1 to 8", "leave the key out"],
+        ),
+        (
+            "collect: { redis: [{ url: redis://a, queues: { prefixes: [bull, \"\"] } }] }\n",
+            1,
+            65,
+            &["this name is empty"],
+        ),
+        ("collect: { redis: [{ url: redis://a, queues: { prefixes: [\"bull:\"] } }] }\n", 1, 59, &["BullMQ's own"]),
+        ("collect: { redis: [{ url: redis://a, queues: { prefixes: [a, b, a] } }] }\n", 1, 65, &["a second time"]),
         ("collect: { redis: [{}] }\n", 1, 20, &["the address is missing", "redis://127.0.0.1:6379"]),
         ("collect: { scrape: [{ url: 127.0.0.1:9100 }] }\n", 1, 28, &["no scheme", "http:// or https://"]),
         ("collect: { mysql: [{ url: 'mysql://a:b@c' }] }\n", 1, 27, &["password does not stand", "password: {file"]),
