@@ -206,8 +206,8 @@ pub(super) struct Writer {
     chunks: u32,
 }
 
-/// Bytes written with one call.
-const BUFFER: usize = 256 << 10;
+/// Bytes written with one call; a block is made where memory is counted.
+const BUFFER: usize = 64 << 10;
 
 impl Writer {
     pub(super) fn new(file: Arc<dyn File>) -> Self {
@@ -291,6 +291,7 @@ impl Writer {
         raw.extend_from_slice(&self.text);
         raw.extend_from_slice(&self.series.to_le_bytes());
         raw.extend_from_slice(&self.table);
+        drop((std::mem::take(&mut self.words), std::mem::take(&mut self.text), std::mem::take(&mut self.table)));
         let packed = pack::Packer::new()?.pack(Codec::Zstd, &raw)?;
         let place = self.at + self.buffer.len() as u64;
         let mut footer = Vec::with_capacity(FOOTER);

@@ -59,7 +59,7 @@ pub(super) fn join(mut chunks: Vec<Chunk>) -> Vec<Chunk> {
 /// bytes end too early.
 pub(super) fn unpack(bytes: &[u8], first: i64, count: u16, (from, to): (i64, i64), out: &mut Vec<Sample>) -> bool {
     let mut bits = Reader { rest: bytes, held: 0, count: 0 };
-    let Some(mut value) = bits.get64() else { return false };
+    let Some(mut value) = bits.get(64) else { return false };
     let (mut t, mut step, mut window) = (first, 0_i64, (0, 0));
     for index in 0..count {
         if index > 0 {
@@ -99,15 +99,16 @@ fn put_step(bits: &mut Writer, change: i64) {
 
 #[inline]
 fn get_step(bits: &mut Reader<'_>) -> Option<i64> {
-    if bits.get(1)? == 0 {
+    // Most steps are the same as the one before.
+    if bits.next_is_zero()? {
         return Some(0);
     }
     for (_, _, width) in STEPS {
-        if bits.get(1)? == 0 {
+        if bits.next_is_zero()? {
             return Some(bits.get(width)? as i64 - (1_i64 << (width - 1)));
         }
     }
-    Some(bits.get64()? as i64)
+    Some(bits.get(64)? as i64)
 }
 
 /// `window`: zeros in front, and meaning bits, of the value written last in full.
@@ -131,14 +132,15 @@ fn put_value(bits: &mut Writer, xor: u64, window: &mut Option<(u32, u32)>) {
 
 #[inline]
 fn get_value(bits: &mut Reader<'_>, window: &mut (u32, u32)) -> Option<u64> {
-    if bits.get(1)? == 0 {
+    if bits.next_is_zero()? {
         return Some(0);
     }
-    if bits.get(1)? == 1 {
-        *window = (bits.get(5)? as u32, bits.get(6)? as u32 + 1);
+    if !bits.next_is_zero()? {
+        let both = bits.get(11)? as u32;
+        *window = (both >> 6, (both & 63) + 1);
     }
     let behind = 64_u32.checked_sub(window.0 + window.1).filter(|_| window.1 > 0)?;
-    Some(bits.get_wide(window.1)? << behind)
+    Some(bits.get(window.1)? << behind)
 }
 
 struct Writer {
@@ -194,7 +196,7 @@ impl Reader<'_> {
             self.count |= 56;
             return;
         }
-        while self.count <= 56 {
+        while self.count < 56 {
             let Some((byte, rest)) = self.rest.split_first() else { return };
             self.held |= u64::from(*byte) << (56 - self.count);
             self.count += 8;
@@ -202,30 +204,40 @@ impl Reader<'_> {
         }
     }
 
-    /// 1 to 32 bits.
+    /// Takes a bit.
+    #[inline]
+    fn next_is_zero(&mut self) -> Option<bool> {
+        if self.count == 0 {
+            self.fill();
+        }
+        self.count = self.count.checked_sub(1)?;
+        let zero = self.held.cast_signed() >= 0;
+        self.held <<= 1;
+        Some(zero)
+    }
+
+    /// 1 to 64 bits.
     #[inline]
     fn get(&mut self, bits: u32) -> Option<u64> {
         if self.count < bits {
             self.fill();
             if self.count < bits {
-                return None;
+                return self.get_in_two(bits);
             }
         }
         let value = self.held >> (64 - bits);
+        // Never more than 63 are held.
         self.held <<= bits;
         self.count -= bits;
         Some(value)
     }
 
-    /// 1 to 64 bits.
-    #[inline]
-    fn get_wide(&mut self, bits: u32) -> Option<u64> {
-        let high = if bits > 32 { self.get(bits - 32)? } else { 0 };
-        Some((high << 32) | self.get(bits.min(32))?)
-    }
-
-    fn get64(&mut self) -> Option<u64> {
-        self.get_wide(64)
+    /// More bits than are held at once, or than there are.
+    #[cold]
+    fn get_in_two(&mut self, bits: u32) -> Option<u64> {
+        let rest = bits.checked_sub(32).filter(|rest| *rest > 0)?;
+        let high = self.get(rest)?;
+        Some((high << 32) | self.get(32)?)
     }
 }
 

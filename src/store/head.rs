@@ -100,7 +100,8 @@ impl Data {
     fn seal(&mut self) {
         let samples: Vec<Sample> = self.open.iter().map(|packed| self.sample(*packed)).collect();
         self.sealed.extend(Chunk::pack(&samples));
-        self.open.clear();
+        // Its room goes too: it would stand empty for half an hour in which the new chunk needs as much.
+        self.open = Vec::new();
     }
 
     fn sample(&self, [far, low, high]: [u32; 3]) -> Sample {
@@ -173,7 +174,7 @@ impl Data {
             }
         }
         self.sealed.shrink_to_fit();
-        if self.ended() {
+        if self.open.capacity() > 2 * self.open.len() {
             self.open.shrink_to_fit();
         }
     }
