@@ -124,27 +124,71 @@ impl Block {
         to: i64,
         out: &mut Vec<Sample>,
     ) -> io::Result<()> {
-        if part.len > MAX_PART {
-            return Err(damaged("its index does not hold"));
-        }
-        let mut data = vec![0; part.len as usize];
-        read(&*disk.open(&self.path)?, &mut data, part.at)?;
-        if crc32fast::hash(&data) != part.crc {
-            return Err(damaged("its data does not hold"));
-        }
-        let mut rest = data.as_slice();
-        while !rest.is_empty() {
-            let (head, after) = rest.split_at_checked(CHUNK_HEAD).ok_or_else(|| damaged("a chunk is torn"))?;
-            let count = u16::from_le_bytes(take(head, 0));
-            let len = u32::from_le_bytes(take(head, 2)) as usize;
-            let (first, last) = (i64::from_le_bytes(take(head, 6)), i64::from_le_bytes(take(head, 14)));
-            let (packed, after) = after.split_at_checked(len).ok_or_else(|| damaged("a chunk is torn"))?;
-            rest = after;
-            if last >= from && first <= to && !chunk::unpack(packed, first, count, (from, to), out) {
+        let data = data(&*disk.open(&self.path)?, part)?;
+        for packed in Chunks(&data) {
+            let Packed { first, last, count, bytes } = packed?;
+            if last >= from && first <= to && !chunk::unpack(bytes, first, count, (from, to), out) {
                 return Err(damaged("a chunk is torn"));
             }
         }
         Ok(())
+    }
+}
+
+/// All chunks of a series of the block that `file` is.
+///
+/// # Errors
+/// As `Block::open`.
+pub(super) fn chunks(file: &dyn File, part: &Part) -> io::Result<Vec<Chunk>> {
+    let data = data(file, part)?;
+    let owned = |packed: Packed<'_>| Chunk {
+        min: packed.first,
+        max: packed.last,
+        count: packed.count,
+        bytes: packed.bytes.into(),
+    };
+    Chunks(&data).map(|packed| packed.map(owned)).collect()
+}
+
+fn data(file: &dyn File, part: &Part) -> io::Result<Vec<u8>> {
+    if part.len > MAX_PART {
+        return Err(damaged("its index does not hold"));
+    }
+    let mut data = vec![0; part.len as usize];
+    read(file, &mut data, part.at)?;
+    if crc32fast::hash(&data) == part.crc { Ok(data) } else { Err(damaged("its data does not hold")) }
+}
+
+/// The chunks in the data of a series; ends after the first that is torn.
+struct Chunks<'a>(&'a [u8]);
+
+struct Packed<'a> {
+    first: i64,
+    last: i64,
+    count: u16,
+    bytes: &'a [u8],
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = io::Result<Packed<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = std::mem::take(&mut self.0);
+        if rest.is_empty() {
+            return None;
+        }
+        let Some((head, after)) = rest.split_at_checked(CHUNK_HEAD) else {
+            return Some(Err(damaged("a chunk is torn")));
+        };
+        let len = u32::from_le_bytes(take(head, 2)) as usize;
+        let Some((bytes, after)) = after.split_at_checked(len) else { return Some(Err(damaged("a chunk is torn"))) };
+        self.0 = after;
+        Some(Ok(Packed {
+            first: i64::from_le_bytes(take(head, 6)),
+            last: i64::from_le_bytes(take(head, 14)),
+            count: u16::from_le_bytes(take(head, 0)),
+            bytes,
+        }))
     }
 }
 
@@ -162,8 +206,8 @@ pub(super) struct Writer {
     chunks: u32,
 }
 
-/// Bytes written with one call.
-const BUFFER: usize = 256 << 10;
+/// Bytes written with one call; a block is made where memory is counted.
+const BUFFER: usize = 64 << 10;
 
 impl Writer {
     pub(super) fn new(file: Arc<dyn File>) -> Self {
@@ -247,6 +291,7 @@ impl Writer {
         raw.extend_from_slice(&self.text);
         raw.extend_from_slice(&self.series.to_le_bytes());
         raw.extend_from_slice(&self.table);
+        drop((std::mem::take(&mut self.words), std::mem::take(&mut self.text), std::mem::take(&mut self.table)));
         let packed = pack::Packer::new()?.pack(Codec::Zstd, &raw)?;
         let place = self.at + self.buffer.len() as u64;
         let mut footer = Vec::with_capacity(FOOTER);
