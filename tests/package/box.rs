@@ -122,7 +122,7 @@ impl Booted {
 
     /// Asked until it is so.
     pub(crate) fn wait(&self, what: &str, script: &str, good: impl Fn(&str) -> bool) -> String {
-        wait_for(what, Duration::from_secs(60), || {
+        wait_for(what, Duration::from_secs(120), || {
             let output = self.try_run(script)?;
             let words = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
             if output.status.success() && good(&words) {

@@ -27,21 +27,17 @@ impl Root {
             "{} is missing: run tests/stack/roots and tests/stack/newest as root",
             below.display()
         );
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["upper", "work", "root"] {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
+        let root = Self { dir: tempfile::tempdir().unwrap() };
+        let layer = root.dir.path();
+        // In memory: a layer cannot lie on a layer, as this system's own root may be one.
+        mount(&["-t", "tmpfs", "-o", "mode=755", "tmpfs", layer.to_str().unwrap()]);
+        let [upper, work, merged] = ["upper", "work", "root"].map(|name| layer.join(name));
+        for folder in [&upper, &work, &merged] {
+            std::fs::create_dir(folder).unwrap();
         }
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            below.display(),
-            dir.path().join("upper").display(),
-            dir.path().join("work").display()
-        );
-        let root = Self { dir };
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "overlay", "overlay", "-o", &options]).arg(root.path());
-        let output = mount.output().unwrap();
-        assert!(output.status.success(), "root and overlayfs are needed: {}", told(&output));
+        let (below, upper, work) = (below.display(), upper.display(), work.display());
+        let options = format!("lowerdir={below},upperdir={upper},workdir={work}");
+        mount(&["-t", "overlay", "-o", &options, "overlay", merged.to_str().unwrap()]);
         Some(root)
     }
 
@@ -89,9 +85,17 @@ impl Root {
 impl Drop for Root {
     fn drop(&mut self) {
         // What hangs on to it (a process of a test that failed) does not keep the folder from being removed.
-        let gone = Command::new("umount").arg("--lazy").arg(self.path()).status().is_ok_and(|status| status.success());
-        assert!(gone || std::thread::panicking(), "the layer cannot be unmounted");
+        for place in [self.path(), self.dir.path().to_owned()] {
+            let output = Command::new("umount").arg("--lazy").arg(&place).output();
+            let gone = output.is_ok_and(|output| output.status.success());
+            assert!(gone || std::thread::panicking(), "{} cannot be unmounted", place.display());
+        }
     }
+}
+
+fn mount(arguments: &[&str]) {
+    let output = Command::new("mount").args(arguments).output().unwrap();
+    assert!(output.status.success(), "root is needed, with tmpfs and overlayfs: {}", told(&output));
 }
 
 /// All that a command said.
