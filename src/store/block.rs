@@ -61,7 +61,7 @@ impl Block {
     /// Opens a block, checks its frame and its index. Its data is checked when it is read.
     ///
     /// # Errors
-    /// `InvalidData`: damaged; else the disk's.
+    /// `InvalidData`: damaged; `Unsupported`: of a later version; else the disk's.
     pub(super) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
         let file = disk.open(path)?;
         let size = file.size()?;
@@ -72,6 +72,9 @@ impl Block {
         let word = |at: usize| u32::from_le_bytes(take(&footer, at));
         let mut magic = [0; 8];
         read(&*file, &mut magic, 0)?;
+        if is_later(&magic) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a later version of plimsoll wrote it"));
+        }
         if magic != *MAGIC || footer[52..56] != *b"PLMB" || crc32fast::hash(&footer[..60]) != word(60) {
             return Err(damaged("its frame does not hold"));
         }
@@ -190,6 +193,12 @@ impl<'a> Iterator for Chunks<'a> {
             bytes,
         }))
     }
+}
+
+/// The version is the digit in the magic.
+fn is_later(magic: &[u8; 8]) -> bool {
+    let digit = magic[6];
+    magic[..6] == MAGIC[..6] && magic[7] == MAGIC[7] && digit.is_ascii_digit() && digit > MAGIC[6]
 }
 
 /// Writes a block to a file that nobody reads yet.

@@ -46,7 +46,7 @@ impl Blocks {
             cache: Mutex::default(),
             expired: AtomicI64::new(i64::MIN),
         };
-        let mut found = Vec::new();
+        let (mut found, mut later) = (Vec::new(), 0);
         for name in names {
             let path = blocks.dir.join(&name);
             if name.ends_with(".tmp") {
@@ -55,12 +55,18 @@ impl Blocks {
             } else if name.ends_with(".blk") {
                 match Block::open(&*blocks.disk, &path) {
                     Ok(block) => found.push(Arc::new(block)),
+                    Err(error) if error.kind() == io::ErrorKind::Unsupported => later += 1,
                     Err(error) => blocks.set_aside(&path, &error),
                 }
             }
         }
         *blocks.lock() = found;
         blocks.drop_taken_in();
+        // Left alone: the version that wrote them reads them again.
+        board.note("store version", (later > 0).then(|| {
+            let dir = blocks.dir.display();
+            format!("{later} blocks in {dir} were written by a later version of plimsoll; they are left alone and not read")
+        }));
         Ok(blocks)
     }
 
