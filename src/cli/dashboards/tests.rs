@@ -1,3 +1,5 @@
+//! The boards as files, and put into a Grafana that answers as its documentation has it, or not at all.
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::mpsc;
