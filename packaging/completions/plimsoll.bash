@@ -22,6 +22,9 @@ _plimsoll() {
             plimsoll,check)
                 cmd="plimsoll__subcmd__check"
                 ;;
+            plimsoll,dashboards)
+                cmd="plimsoll__subcmd__dashboards"
+                ;;
             plimsoll,doctor)
                 cmd="plimsoll__subcmd__doctor"
                 ;;
@@ -49,6 +52,18 @@ _plimsoll() {
             plimsoll,test)
                 cmd="plimsoll__subcmd__test"
                 ;;
+            plimsoll__subcmd__alerts,help)
+                cmd="plimsoll__subcmd__alerts__subcmd__help"
+                ;;
+            plimsoll__subcmd__alerts,review)
+                cmd="plimsoll__subcmd__alerts__subcmd__review"
+                ;;
+            plimsoll__subcmd__alerts__subcmd__help,help)
+                cmd="plimsoll__subcmd__alerts__subcmd__help__subcmd__help"
+                ;;
+            plimsoll__subcmd__alerts__subcmd__help,review)
+                cmd="plimsoll__subcmd__alerts__subcmd__help__subcmd__review"
+                ;;
             plimsoll__subcmd__check,help)
                 cmd="plimsoll__subcmd__check__subcmd__help"
                 ;;
@@ -61,11 +76,32 @@ _plimsoll() {
             plimsoll__subcmd__check__subcmd__help,rules)
                 cmd="plimsoll__subcmd__check__subcmd__help__subcmd__rules"
                 ;;
+            plimsoll__subcmd__dashboards,export)
+                cmd="plimsoll__subcmd__dashboards__subcmd__export"
+                ;;
+            plimsoll__subcmd__dashboards,help)
+                cmd="plimsoll__subcmd__dashboards__subcmd__help"
+                ;;
+            plimsoll__subcmd__dashboards,install)
+                cmd="plimsoll__subcmd__dashboards__subcmd__install"
+                ;;
+            plimsoll__subcmd__dashboards__subcmd__help,export)
+                cmd="plimsoll__subcmd__dashboards__subcmd__help__subcmd__export"
+                ;;
+            plimsoll__subcmd__dashboards__subcmd__help,help)
+                cmd="plimsoll__subcmd__dashboards__subcmd__help__subcmd__help"
+                ;;
+            plimsoll__subcmd__dashboards__subcmd__help,install)
+                cmd="plimsoll__subcmd__dashboards__subcmd__help__subcmd__install"
+                ;;
             plimsoll__subcmd__help,alerts)
                 cmd="plimsoll__subcmd__help__subcmd__alerts"
                 ;;
             plimsoll__subcmd__help,check)
                 cmd="plimsoll__subcmd__help__subcmd__check"
+                ;;
+            plimsoll__subcmd__help,dashboards)
+                cmd="plimsoll__subcmd__help__subcmd__dashboards"
                 ;;
             plimsoll__subcmd__help,doctor)
                 cmd="plimsoll__subcmd__help__subcmd__doctor"
@@ -94,8 +130,17 @@ _plimsoll() {
             plimsoll__subcmd__help,test)
                 cmd="plimsoll__subcmd__help__subcmd__test"
                 ;;
+            plimsoll__subcmd__help__subcmd__alerts,review)
+                cmd="plimsoll__subcmd__help__subcmd__alerts__subcmd__review"
+                ;;
             plimsoll__subcmd__help__subcmd__check,rules)
                 cmd="plimsoll__subcmd__help__subcmd__check__subcmd__rules"
+                ;;
+            plimsoll__subcmd__help__subcmd__dashboards,export)
+                cmd="plimsoll__subcmd__help__subcmd__dashboards__subcmd__export"
+                ;;
+            plimsoll__subcmd__help__subcmd__dashboards,install)
+                cmd="plimsoll__subcmd__help__subcmd__dashboards__subcmd__install"
                 ;;
             plimsoll__subcmd__help__subcmd__test,rules)
                 cmd="plimsoll__subcmd__help__subcmd__test__subcmd__rules"
@@ -119,7 +164,7 @@ _plimsoll() {
 
     case "${cmd}" in
         plimsoll)
-            opts="-h -V --help --version run check test status query alerts doctor setup reload metrics help"
+            opts="-h -V --help --version run check test status query alerts doctor dashboards setup reload metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -133,13 +178,81 @@ _plimsoll() {
             return 0
             ;;
         plimsoll__subcmd__alerts)
-            opts="-h --history --json --state --socket --help"
+            opts="-h --history --json --state --socket --help review help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --history)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__alerts__subcmd__help)
+            opts="review help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__alerts__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__alerts__subcmd__help__subcmd__review)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__alerts__subcmd__review)
+            opts="-h --over --json --state --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --over)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -232,6 +345,112 @@ _plimsoll() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        plimsoll__subcmd__dashboards)
+            opts="-h --help install export help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__dashboards__subcmd__export)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__dashboards__subcmd__help)
+            opts="install export help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__dashboards__subcmd__help__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__dashboards__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__dashboards__subcmd__help__subcmd__install)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__dashboards__subcmd__install)
+            opts="-h --grafana --token-file --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --grafana)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         plimsoll__subcmd__doctor)
             opts="-h --prometheus --loki --token-file --json --state --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -267,7 +486,7 @@ _plimsoll() {
             return 0
             ;;
         plimsoll__subcmd__help)
-            opts="run check test status query alerts doctor setup reload metrics help"
+            opts="run check test status query alerts doctor dashboards setup reload metrics help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -281,8 +500,22 @@ _plimsoll() {
             return 0
             ;;
         plimsoll__subcmd__help__subcmd__alerts)
-            opts=""
+            opts="review"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__help__subcmd__alerts__subcmd__review)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -309,6 +542,48 @@ _plimsoll() {
             return 0
             ;;
         plimsoll__subcmd__help__subcmd__check__subcmd__rules)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__help__subcmd__dashboards)
+            opts="install export"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__help__subcmd__dashboards__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        plimsoll__subcmd__help__subcmd__dashboards__subcmd__install)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -33,6 +33,7 @@ complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "status" -d 'One s
 complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "query" -d 'Ask the agent\'s store in PromQL'
 complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "alerts" -d 'What fires, what is about to, what cannot, and why'
 complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "doctor" -d 'Check everything: each fault with the command that mends it'
+complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "dashboards" -d 'The boards for Grafana: put them there, or write them as files'
 complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "setup" -d 'Point this box at a Prometheus and a Loki'
 complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "reload" -d 'Make the agent read its config again; a bad one changes nothing'
 complete -c plimsoll -n "__fish_plimsoll_needs_command" -f -a "metrics" -d 'Every metric that the agent can emit'
@@ -67,18 +68,38 @@ complete -c plimsoll -n "__fish_plimsoll_using_subcommand query" -l state -d 'Th
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand query" -l socket -d 'The control socket of the agent to talk to' -r -F
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand query" -l json -d 'Print the `data` of Prometheus\' HTTP API'
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand query" -s h -l help -d 'Print help'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts" -l history -d 'What fired over this long, newest first [default without a value: 7d]' -r
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts" -l state -d 'The state folder of the agent to talk to [default: the service\'s, else your own]' -r -F
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts" -l socket -d 'The control socket of the agent to talk to' -r -F
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts" -l json -d 'Print JSON'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts" -s h -l help -d 'Print help'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -l prometheus -d 'Ask this Prometheus too: its limits, and whether what the rules need arrives there' -r
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and not __fish_seen_subcommand_from review help" -l history -d 'What fired over this long, newest first [default without a value: 7d]' -r
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and not __fish_seen_subcommand_from review help" -l state -d 'The state folder of the agent to talk to [default: the service\'s, else your own]' -r -F
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and not __fish_seen_subcommand_from review help" -l socket -d 'The control socket of the agent to talk to' -r -F
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and not __fish_seen_subcommand_from review help" -l json -d 'Print JSON'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and not __fish_seen_subcommand_from review help" -s h -l help -d 'Print help'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and not __fish_seen_subcommand_from review help" -f -a "review" -d 'Say which alerts were noise, and what would make them fewer'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and not __fish_seen_subcommand_from review help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and __fish_seen_subcommand_from review" -l over -d 'Over this long; the ledger keeps 90 days' -r
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and __fish_seen_subcommand_from review" -l state -d 'The state folder of the agent to talk to [default: the service\'s, else your own]' -r -F
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and __fish_seen_subcommand_from review" -l socket -d 'The control socket of the agent to talk to' -r -F
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and __fish_seen_subcommand_from review" -l json -d 'Print JSON'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and __fish_seen_subcommand_from review" -s h -l help -d 'Print help'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and __fish_seen_subcommand_from help" -f -a "review" -d 'Say which alerts were noise, and what would make them fewer'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand alerts; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -l prometheus -d 'Ask this Prometheus too: its limits, and whether what rules and boards need arrives there' -r
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -l loki -d 'Ask this Loki too: its limits, and whether the lines of this box arrive there' -r
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -l token-file -d 'A file with the bearer token for both' -r -F
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -l state -d 'The state folder of the agent to talk to [default: the service\'s, else your own]' -r -F
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -l socket -d 'The control socket of the agent to talk to' -r -F
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and not __fish_seen_subcommand_from install export help" -s h -l help -d 'Print help'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and not __fish_seen_subcommand_from install export help" -f -a "install" -d 'Put the boards into a folder of a Grafana, and say what changed'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and not __fish_seen_subcommand_from install export help" -f -a "export" -d 'Write the boards as files, for Grafana\'s provisioning'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and not __fish_seen_subcommand_from install export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and __fish_seen_subcommand_from install" -l grafana -d 'Where Grafana answers, such as https://grafana.example' -r
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and __fish_seen_subcommand_from install" -l token-file -d 'A file that holds the token, and nothing else' -r -F
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and __fish_seen_subcommand_from help" -f -a "install" -d 'Put the boards into a folder of a Grafana, and say what changed'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write the boards as files, for Grafana\'s provisioning'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand dashboards; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand setup" -l prometheus -d 'Address of a Prometheus or Mimir, such as http://prometheus:9090' -r
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand setup" -l loki -d 'Address of a Loki, such as http://loki:3100' -r
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand setup" -l token-file -d 'File with the token that both take as Authorization: Bearer [default: the one that is set, else none]' -r -F
@@ -93,16 +114,20 @@ complete -c plimsoll -n "__fish_plimsoll_using_subcommand reload" -l socket -d '
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand metrics" -l json -d 'Print JSON'
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand metrics" -s h -l help -d 'Print help'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "run" -d 'Run the agent. Without a config it finds what is on the box'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "check" -d 'Check the config: file, line, column, what is allowed'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "test" -d 'Test what is written for the agent: rules, in promtool\'s file format'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "status" -d 'One screen: sources, spool, destinations, losses'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "query" -d 'Ask the agent\'s store in PromQL'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "alerts" -d 'What fires, what is about to, what cannot, and why'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "doctor" -d 'Check everything: each fault with the command that mends it'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "setup" -d 'Point this box at a Prometheus and a Loki'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "reload" -d 'Make the agent read its config again; a bad one changes nothing'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "metrics" -d 'Every metric that the agent can emit'
-complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor setup reload metrics help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "run" -d 'Run the agent. Without a config it finds what is on the box'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "check" -d 'Check the config: file, line, column, what is allowed'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "test" -d 'Test what is written for the agent: rules, in promtool\'s file format'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "status" -d 'One screen: sources, spool, destinations, losses'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "query" -d 'Ask the agent\'s store in PromQL'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "alerts" -d 'What fires, what is about to, what cannot, and why'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "doctor" -d 'Check everything: each fault with the command that mends it'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "dashboards" -d 'The boards for Grafana: put them there, or write them as files'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "setup" -d 'Point this box at a Prometheus and a Loki'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "reload" -d 'Make the agent read its config again; a bad one changes nothing'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "metrics" -d 'Every metric that the agent can emit'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and not __fish_seen_subcommand_from run check test status query alerts doctor dashboards setup reload metrics help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and __fish_seen_subcommand_from check" -f -a "rules" -d 'Check rule files only, such as those for the stack'
 complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and __fish_seen_subcommand_from test" -f -a "rules" -d 'Unit tests of rules, in the format of promtool test rules'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and __fish_seen_subcommand_from alerts" -f -a "review" -d 'Say which alerts were noise, and what would make them fewer'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and __fish_seen_subcommand_from dashboards" -f -a "install" -d 'Put the boards into a folder of a Grafana, and say what changed'
+complete -c plimsoll -n "__fish_plimsoll_using_subcommand help; and __fish_seen_subcommand_from dashboards" -f -a "export" -d 'Write the boards as files, for Grafana\'s provisioning'
