@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::booted::Booted;
 use crate::build::packages;
 use crate::harness::binary;
-use crate::root::Root;
+use crate::root::{Root, told};
 
 /// What a test cannot wait for: a watchdog that bites within seconds, though not on a busy box; a restart at once.
 const HURRY: &str = "[Service]\nWatchdogSec=10\nTimeoutAbortSec=1\nRestartSec=100ms\n";
@@ -57,7 +57,7 @@ fn the_service_works_at_once_and_sees_the_box_through_its_sandbox() {
         // none of it is the box.
         let mounts = here.run("plimsoll query 'count by (system_filesystem_mountpoint, system_filesystem_mode) (system_filesystem_utilization_ratio)' --json");
         let mounts: serde_json::Value = serde_json::from_str(&mounts).unwrap();
-        let told: Vec<(&str, &str)> = mounts["result"]
+        let shown: Vec<(&str, &str)> = mounts["result"]
             .as_array()
             .unwrap()
             .iter()
@@ -67,9 +67,9 @@ fn the_service_works_at_once_and_sees_the_box_through_its_sandbox() {
                 (label("system_filesystem_mountpoint"), label("system_filesystem_mode"))
             })
             .collect();
-        assert!(told.contains(&("/", "rw")), "{told:?}");
+        assert!(shown.contains(&("/", "rw")), "{shown:?}");
         let mounts = here.run("findmnt --raw --noheadings --output TARGET,OPTIONS");
-        for (point, mode) in &told {
+        for (point, mode) in &shown {
             let known = mounts
                 .lines()
                 .filter_map(|line| line.split_once(' '))
@@ -80,6 +80,14 @@ fn the_service_works_at_once_and_sees_the_box_through_its_sandbox() {
         here.wait("process 1", "plimsoll query 'system_processes_created_total or system_process_count'", |text| {
             !text.is_empty()
         });
+        // Members of its group may ask it, others may not.
+        here.run("useradd ann && useradd --groups plimsoll bob");
+        let ask = |user: &str| {
+            let script = format!("setpriv --reuid={user} --regid={user} --init-groups plimsoll status");
+            here.try_run(&script).unwrap()
+        };
+        assert!(ask("bob").status.success(), "{}", told(&ask("bob")));
+        assert!(told(&ask("ann")).contains("as a member of the socket's group"), "{}", told(&ask("ann")));
         // What it may not: write, gain rights, look into others.
         let process = here.show("MainPID");
         let status = here.run(&format!("cat /proc/{process}/status"));

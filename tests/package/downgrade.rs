@@ -93,15 +93,21 @@ fn what_a_later_version_wrote_is_left_alone_and_told_and_the_agent_works() {
     fs::write(rig.state().join("alerts.json"), r#"{"format":9,"alerts":{}}"#).unwrap();
 
     let mut agent = rig.start();
-    let status = rig.status().unwrap().to_string();
-    for (what, path) in [
+    let wanted = [
         ("format 9, which a later version of plimsoll wrote; it is left alone", &segment),
         ("was written by a later version of plimsoll; its destination gets everything again", &rig.state()),
         ("1 blocks in ", &rig.state().join("store")),
         ("a later version of plimsoll wrote it), so alerts begin anew", &rig.state().join("alerts.json")),
-    ] {
-        assert!(status.contains(what) && status.contains(path.to_str().unwrap()), "{what}: {status}");
-    }
+    ];
+    wait_for("a status that names all four", Duration::from_secs(60), || {
+        let status = rig.status()?.to_string();
+        let is_told =
+            |(what, path): &(&str, &PathBuf)| status.contains(what) && status.contains(path.to_str().unwrap());
+        match wanted.iter().find(|one| !is_told(one)) {
+            Some((what, _)) => Err(format!("{what}: {status}")),
+            None => Ok(()),
+        }
+    });
     assert!(agent.terminate(Duration::from_secs(30)).success());
     assert_eq!(fs::read(&segment).unwrap(), later_segment);
     assert_eq!(fs::read(&block).unwrap(), later_block);
