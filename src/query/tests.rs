@@ -104,6 +104,7 @@ fn a_refusal_names_its_place_in_the_words_of_prometheus() {
         ("clamp(up, 1)", "1:1: parse error: expected 3 argument(s) in call to \"clamp\", got 2"),
         ("up offset 5m offset 1m", "1:1: parse error: offset may not be set multiple times"),
         ("up @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times"),
+        ("up @ 1e20", "1:1: parse error: timestamp out of bounds for @ modifier: 100000000000000000000.000000"),
         ("é", "1:1: parse error: unexpected character: 'é'"),
         ("\"é\" !", "1:5: parse error: unexpected character after '!': end of input"),
         ("up\0", "1:3: parse error: unexpected character: '\\x00'"),
