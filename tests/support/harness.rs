@@ -211,6 +211,12 @@ impl Site {
         self.dir.path().join(name)
     }
 
+    /// Servers of other users read their config in it.
+    pub(crate) fn open_to_all(&self) {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.path("state")
     }
@@ -249,6 +255,24 @@ impl Site {
     /// The same with variables of the environment.
     pub(crate) fn start_with(&self, variables: &[(&str, &str)]) -> Process {
         let mut command = self.command(&["run"]);
+        command.envs(variables.iter().copied());
+        command.arg("--config").arg(self.path("plimsoll.yaml"));
+        let mut agent = Process::start(&mut command, &self.path("agent.log"));
+        self.answers(&mut agent);
+        agent
+    }
+
+    /// The same as a part of another command, which ends by becoming the words that are put behind it.
+    pub(crate) fn start_inside(&self, wrap: &[String], variables: &[(&str, &str)]) -> Process {
+        let plain = self.command(&["run"]);
+        let mut command = Command::new(&wrap[0]);
+        command.args(&wrap[1..]).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         command.envs(variables.iter().copied());
         command.arg("--config").arg(self.path("plimsoll.yaml"));
         let mut agent = Process::start(&mut command, &self.path("agent.log"));

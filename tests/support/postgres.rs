@@ -72,6 +72,26 @@ impl Postgres {
         self.process = Some(process);
     }
 
+    /// Starts it as a part of another command, as that of a network namespace, where everybody may connect to it.
+    #[allow(dead_code, reason = "only some of the test programs have boxes")]
+    pub(crate) fn up_inside(&mut self, wrap: &[String]) {
+        let data = self.folder.path().join("data");
+        let mut hba = std::fs::OpenOptions::new().append(true).open(data.join("pg_hba.conf")).unwrap();
+        hba.write_all(b"host all all all trust\n").unwrap();
+        let plain = self.release.command("postgres", &bin(self.release, "postgres"));
+        let mut command = Command::new(&wrap[0]);
+        command.args(&wrap[1..]).arg(plain.get_program()).args(plain.get_args()).current_dir("/");
+        command.args(["-D", data.to_str().unwrap(), "-c", "listen_addresses=*"]);
+        let mut process = Process::start(&mut command, &self.folder.path().join("log"));
+        let socket = self.folder.path().display().to_string();
+        wait_for("a PostgreSQL that answers", Duration::from_secs(60), || {
+            process.check();
+            let asked = self.psql("postgres").args(["-h", &socket, "-c", "SELECT 1"]).output();
+            asked.ok().filter(|output| output.status.success()).ok_or("no answer".to_owned())
+        });
+        self.process = Some(process);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.as_ref().unwrap().signal(signal);
     }
@@ -95,6 +115,17 @@ impl Postgres {
     /// The folder of its socket, as we see it.
     pub(crate) fn socket(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// A shop's database, of the role `shop`, with statements and a role for the agent.
+    #[allow(dead_code, reason = "only some of the test programs have a shop")]
+    pub(crate) fn shop(&self) {
+        self.sql("postgres", "CREATE ROLE plimsoll LOGIN; GRANT pg_monitor TO plimsoll; CREATE ROLE shop LOGIN");
+        self.sql("postgres", "CREATE DATABASE shop OWNER shop");
+        self.sql("shop", "CREATE EXTENSION pg_stat_statements");
+        let orders = "CREATE TABLE orders AS SELECT n AS id, n % 100 AS customer, n % 977 AS total FROM \
+                      generate_series(1, 20000) n; CREATE TABLE visits (at timestamptz)";
+        self.sql("shop", &format!("SET ROLE shop; {orders}"));
     }
 
     /// The rows that `sql` gives in `database`, unaligned.
