@@ -245,7 +245,7 @@ impl Engine {
         let parts = &self.shared.parts;
         let saving = lock(&self.shared.saving);
         let rules = lock(&self.shared.told).saved.concat();
-        let saved = Saved { at: now, rules, waiting: (parts.outlet.snapshot)() };
+        let saved = Saved { format: persist::FORMAT, at: now, rules, waiting: (parts.outlet.snapshot)() };
         let written = parts.files.save(&saved);
         if let Err(error) = &written {
             tracing::error!(error, "alerts may be sent twice after a restart");

@@ -98,7 +98,7 @@ fn a_refusal_names_its_place_in_the_words_of_prometheus() {
         ("1 > 2", "1:3: parse error: comparisons between scalars must use BOOL modifier"),
         ("up and 1", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
         ("{job=~\".*\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
-        ("up{job=~\"(\"}", "1:4: parse error: error parsing regexp: unclosed group"),
+        ("up{job=~\"(\"}", "1:4: parse error: error parsing regexp: missing closing ): `(`"),
         ("up[5m] + 1", "1:1: parse error: binary expression must contain only scalar and instant vector types"),
         ("nope(up)", "1:1: parse error: unknown function with name \"nope\""),
         ("clamp(up, 1)", "1:1: parse error: expected 3 argument(s) in call to \"clamp\", got 2"),

@@ -29,7 +29,7 @@ pub(crate) fn binary(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PLIMSOLL_STACK").map_or_else(cache, PathBuf::from).join(name);
     assert!(
         path.exists(),
-        "{} is missing: run tests/stack/build {name} (PLIMSOLL_NO_STACK=1 leaves it out)",
+        "{} is missing: tests/run makes it, or its script in tests/stack (PLIMSOLL_NO_STACK=1 leaves it out)",
         path.display()
     );
     Some(path)
