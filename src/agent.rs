@@ -42,6 +42,8 @@ mod service;
 mod state;
 mod telemetry;
 
+pub use alerts::catalogue;
+
 use plan::Plan;
 use running::Running;
 
@@ -191,9 +193,10 @@ impl Base {
 /// The store of metrics, with what it held before the process ended.
 fn open_store(state: &Path, config: &Config, board: &Board, metrics: &Spool) -> anyhow::Result<Store> {
     let Some(kept) = config.store.on() else {
-        return Ok(Store::bounded(store::Limits::default(), board.clone()));
+        return Ok(Store::bounded(store::Limits::within(config.memory), board.clone()));
     };
-    let store = Store::open(&state.join("store"), store::Limits::of(&kept.metrics), board.clone())?;
+    let limits = store::Limits::of(&kept.metrics, config.memory);
+    let store = Store::open(&state.join("store"), limits, board.clone())?;
     store.restore(metrics);
     Ok(store)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::agent;
 use crate::base::terminal;
@@ -12,12 +12,14 @@ use crate::signal::metrics::Desc;
 
 pub mod alerts;
 pub mod check;
+pub mod dashboards;
 pub mod doctor;
 mod figures;
 pub mod metrics;
 pub mod query;
 pub mod reach;
 pub mod reload;
+pub mod setup;
 pub mod status;
 pub mod test;
 
@@ -45,6 +47,10 @@ enum Command {
     Alerts(alerts::Args),
     /// Check everything: each fault with the command that mends it
     Doctor(doctor::Args),
+    /// The boards for Grafana: put them there, or write them as files
+    Dashboards(dashboards::Args),
+    /// Point this box at a Prometheus and a Loki
+    Setup(setup::Args),
     /// Make the agent read its config again; a bad one changes nothing
     Reload(reload::Args),
     /// Every metric that the agent can emit
@@ -65,6 +71,11 @@ struct Run {
 pub fn catalogue() -> Vec<&'static [Desc]> {
     let systems = crate::collect::CATALOGUE.iter().flat_map(|system| system.iter().copied());
     [host::METRICS, schedule::METRICS, own::METRICS].into_iter().chain(systems).collect()
+}
+
+/// The command line as it is, for its manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program. Exit 0: fine, 1: not fine, 2: misuse.
@@ -95,6 +106,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Alerts(args) => runtime(1)?.block_on(alerts::run(&args)),
         Command::Query(args) => runtime(1)?.block_on(query::run(&args)),
         Command::Doctor(args) => runtime(1)?.block_on(doctor::run(&args)),
+        Command::Dashboards(args) => runtime(1)?.block_on(dashboards::run(&args)),
+        Command::Setup(args) => runtime(1)?.block_on(setup::run(&args)),
         Command::Reload(args) => runtime(1)?.block_on(reload::run(&args)),
     }
 }

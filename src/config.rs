@@ -45,8 +45,8 @@ pub struct Config {
     pub store: Switch<store::config::Config>,
     /// What is kept until it is delivered.
     pub spool: spool::config::Config,
-    /// Resident memory that the agent should stay within; `plimsoll status` says when it does not. Default 40 MiB. From
-    /// 20 MiB to 4 GiB.
+    /// Resident memory that the agent should stay within; `plimsoll status` says when it does not. The
+    /// newest hours of series take up to a quarter of it. Default 40 MiB. From 20 MiB to 4 GiB.
     pub memory: Size,
     /// Where others on this box reach the agent.
     pub listen: Switch<web::config::Config>,

@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 
 use crate::base::stop::Stop;
 use crate::signal::frame::{Codec, Signal};
+use crate::signal::pack::Packer;
 use crate::spool::{Cursor, WhenFull};
 use crate::status::Board;
-use answer::Transport;
+use answer::{Answer, Request, Transport};
 use config::Compression;
 
 mod answer;
@@ -69,6 +70,20 @@ impl Prepared {
         self.when_full
     }
 
+    /// Sends an empty request of `signal`: the answer in short.
+    ///
+    /// # Errors
+    /// Why the destination takes nothing now, with what to do where that is known.
+    pub async fn try_out(&self, signal: Signal) -> Result<String, String> {
+        let codec = self.transport.codec(signal);
+        let body = Packer::new().and_then(|mut packer| packer.pack(codec, &[])).map_err(|error| error.to_string())?;
+        match self.transport.send(&Request { signal, codec, body: body.into() }).await {
+            Answer::Taken { message, .. } => Ok(message),
+            Answer::Refused { why } if why.contains(EMPTY) => Ok("it understood an empty request".into()),
+            answer => Err(answer.words().to_owned()),
+        }
+    }
+
     /// Starts to send one signal from `cursor`. The task ends when it is stopped (a request on its way gets five
     /// seconds) or when its destination is removed from the spool.
     pub fn start(self, signal: Signal, cursor: Cursor, board: &Board, stop: Stop) -> JoinHandle<()> {
@@ -76,6 +91,9 @@ impl Prepared {
         tokio::spawn(sender.run(cursor))
     }
 }
+
+/// Loki's words for a request without lines.
+const EMPTY: &str = "at least one valid stream is required";
 
 impl fmt::Debug for Prepared {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,7 +118,6 @@ mod tests {
     use super::*;
     use crate::export::config::{Destination, Otlp};
     use crate::signal::frame::Frame;
-    use crate::signal::pack::Packer;
     use crate::spool::{Limits, Spool, disk::RealDisk};
 
     #[test]

@@ -24,6 +24,7 @@ mod index_file;
 pub mod labels;
 pub mod latest;
 pub mod matcher;
+mod merge;
 mod restore;
 mod round;
 pub mod sample;
@@ -38,6 +39,7 @@ pub use latest::Latest;
 pub use matcher::Matcher;
 pub use sample::Sample;
 
+use crate::base::units::Size;
 use crate::spool::disk::{Disk, RealDisk};
 use crate::status::Board;
 use block::{Block, Part};
@@ -78,16 +80,22 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For what `store.metrics` says.
-    pub fn of(config: &config::Metrics) -> Self {
-        Self { retention: config.retention.0, size: config.size.0, ..Self::default() }
+    /// Of an agent that may take `budget` in all: the head's part is a quarter.
+    pub fn within(budget: Size) -> Self {
+        let memory = usize::try_from(budget.0 / 4).unwrap_or(usize::MAX);
+        Self { retention: Duration::from_secs(7 * 86_400), size: 512 << 20, memory, series: 10_000 }
+    }
+
+    /// The same for what `store.metrics` says.
+    pub fn of(config: &config::Metrics, budget: Size) -> Self {
+        Self { retention: config.retention.0, size: config.size.0, ..Self::within(budget) }
     }
 }
 
 impl Default for Limits {
-    /// 7 d, 512 MiB; 10 MB in memory are the budget of 2,000 series, beyond 24 MB the head gets shorter.
+    /// 7 d, 512 MiB on disk; 10 MiB in memory, which are two hours of 2,000 series at 15 s and a shorter time of more.
     fn default() -> Self {
-        Self { retention: Duration::from_secs(7 * 86_400), size: 512 << 20, memory: 24 << 20, series: 10_000 }
+        Self::within(Size(40 << 20))
     }
 }
 
@@ -186,10 +194,10 @@ impl Store {
     pub fn select(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<Vec<Series>, StoreError> {
         loop {
             let cuts = self.inner.cuts.load(Relaxed);
-            let found = self.select_once(matchers, (from, to), cuts)?;
-            // A block that was made meanwhile may have taken what was not found in the head any more.
+            let found = self.select_once(matchers, (from, to), cuts);
+            // A block that was made meanwhile may have taken what was not found in the head any more, or another block.
             if cuts == self.inner.cuts.load(Relaxed) {
-                return Ok(found);
+                return found;
             }
         }
     }
@@ -294,17 +302,17 @@ impl Series {
         let start = out.len();
         loop {
             let cuts = self.store.inner.cuts.load(Relaxed);
-            if cuts == self.cuts {
-                self.read_parts(&self.parts, (from, to), out)?;
+            let read = if cuts == self.cuts {
+                self.read_parts(&self.parts, (from, to), out)
             } else {
-                self.read_parts(&self.parts_now(from, to)?, (from, to), out)?;
-            }
+                self.parts_now(from, to).and_then(|parts| self.read_parts(&parts, (from, to), out))
+            };
             if let Some(head) = &self.head {
                 head.data().read(from, to, out);
             }
-            // What moved from the head to a block while it was read may be missing.
+            // What moved from the head to a block, or from one block to another, while it was read may be missing.
             if cuts == self.store.inner.cuts.load(Relaxed) {
-                return Ok(());
+                return read;
             }
             out.truncate(start);
         }

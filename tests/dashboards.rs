@@ -110,6 +110,8 @@ fn each_board_is_what_its_short_form_makes() {
     }
     let known: BTreeSet<String> = BOARDS.iter().map(|name| (*name).to_owned()).collect();
     assert!(shipped.is_subset(&known), "{shipped:?}");
+    let embedded: Vec<&str> = plimsoll::cli::dashboards::BOARDS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(embedded, BOARDS, "the program carries the same");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use plimsoll::base::units::Size;
@@ -127,5 +129,86 @@ fn the_example_config_names_every_key_that_this_version_takes() {
                 EXAMPLE.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).any(|word| word == key);
             assert!(named, "`{key}` of `{place}` is not in the example config");
         }
+    }
+}
+
+/// Compares a folder with what it should hold, or fills it with `UPDATE_GOLDEN=1`.
+fn holds(folder: &str, wanted: &BTreeMap<String, String>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let names = || fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(&folder).unwrap();
+        names().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
+        wanted.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+    }
+    let there: BTreeMap<_, _> =
+        names().map(|name| (name.clone(), fs::read_to_string(folder.join(name)).unwrap())).collect();
+    let differ: Vec<_> =
+        wanted.keys().chain(there.keys()).filter(|name| wanted.get(*name) != there.get(*name)).collect();
+    assert!(
+        differ.is_empty(),
+        "{}: not what the commands say: {differ:?}; UPDATE_GOLDEN=1 cargo test --test shipped writes it anew",
+        folder.display()
+    );
+}
+
+#[test]
+fn the_manual_pages_are_those_of_the_commands_and_of_the_example_config() {
+    let dir = tempfile::tempdir().unwrap();
+    clap_mangen::generate_to(plimsoll::cli::command(), dir.path()).unwrap();
+    let mut pages: BTreeMap<String, String> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap()))
+        .collect();
+    assert!(pages.contains_key("plimsoll.1") && pages.contains_key("plimsoll-setup.1"), "{:?}", pages.keys());
+    pages.insert("plimsoll.yaml.5".into(), config_page());
+    holds("packaging/man", &pages);
+}
+
+/// The example config as a manual page.
+fn config_page() -> String {
+    let lines: String = EXAMPLE
+        .lines()
+        .map(|line| line.replace('\\', "\\e").replace('-', "\\-"))
+        .map(|line| if line.starts_with(['.', '\'']) { format!("\\&{line}\n") } else { format!("{line}\n") })
+        .collect();
+    format!(
+        ".TH plimsoll.yaml 5 \"\" \"plimsoll {}\"\n.SH NAME\nplimsoll.yaml \\- the settings of plimsoll(1)\n.SH DESCRIPTION\n\
+         The agent reads /etc/plimsoll/plimsoll.yaml. This is every key with its default.\n.PP\n.nf\n{lines}.fi\n.SH SEE ALSO\n\
+         plimsoll(1), plimsoll\\-check(1), plimsoll\\-setup(1), plimsoll\\-reload(1)\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[test]
+fn the_completions_are_those_of_the_commands() {
+    use clap_complete::{Shell, generate};
+    let made = |shell: Shell| {
+        let mut out = Vec::new();
+        generate(shell, &mut plimsoll::cli::command(), "plimsoll", &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let files = [("plimsoll.bash", Shell::Bash), ("_plimsoll", Shell::Zsh), ("plimsoll.fish", Shell::Fish)];
+    holds("packaging/completions", &files.map(|(name, shell)| (name.to_owned(), made(shell))).into());
+}
+
+#[test]
+fn all_that_lies_in_the_folders_for_the_box_is_in_the_package() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let assets = manifest.split("[package.metadata.deb]").nth(1).unwrap();
+    for (folder, end) in [
+        ("alerts", "yaml"),
+        ("dashboards", "json"),
+        ("dashboards/provisioning", "yaml"),
+        ("packaging/man", "1"),
+        ("packaging/man", "5"),
+    ] {
+        let is_there = |entry: fs::DirEntry| entry.path().extension().is_some_and(|found| found == end);
+        let any =
+            fs::read_dir(root.join(folder)).is_ok_and(|mut entries| entries.any(|entry| is_there(entry.unwrap())));
+        let line = format!("[\"{folder}/*.{end}\", ");
+        assert!(!any || assets.contains(&line), "[package.metadata.deb] assets of Cargo.toml lack {line} …");
     }
 }

@@ -25,6 +25,15 @@ mod loki;
 #[path = "stack_tests/metrics.rs"]
 mod metrics;
 #[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/mysql.rs"]
+mod mysql_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/nats.rs"]
+mod nats_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/pgbouncer.rs"]
+mod pgbouncer_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/postgres.rs"]
 mod postgres_server;
 #[path = "support/prometheus.rs"]

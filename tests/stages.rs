@@ -35,6 +35,9 @@ mod postgres_server;
 #[path = "support/prometheus.rs"]
 mod prometheus;
 #[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/redis.rs"]
+mod redis_server;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/release.rs"]
 mod release;
 #[path = "stages/replay.rs"]
@@ -49,6 +52,15 @@ mod stage_2;
 mod stage_3;
 #[path = "stages/stage_4.rs"]
 mod stage_4;
+#[path = "stages/stage_5.rs"]
+mod stage_5;
+#[path = "stages/stage_6.rs"]
+mod stage_6;
+#[path = "stages/stage_7.rs"]
+mod stage_7;
+#[allow(dead_code, reason = "shared with the other test programs")]
+#[path = "support/worker.rs"]
+mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -85,7 +97,15 @@ pub(crate) struct Shows {
 }
 
 /// All of them.
-const STAGES: &[&Stage] = &[&stage_1::STAGE, &stage_2::STAGE, &stage_3::STAGE, &stage_4::STAGE];
+const STAGES: &[&Stage] = &[
+    &stage_1::STAGE,
+    &stage_2::STAGE,
+    &stage_3::STAGE,
+    &stage_4::STAGE,
+    &stage_5::STAGE,
+    &stage_6::STAGE,
+    &stage_7::STAGE,
+];
 
 /// The status that a GET is answered with, within `limit`.
 pub(crate) fn http(address: SocketAddr, path: &str, limit: Duration) -> io::Result<u16> {
@@ -132,6 +152,21 @@ fn the_pages_and_the_board_of_stage_3_tell_of_an_application_at_its_limit_and_of
 #[test]
 fn the_pages_and_the_board_of_stage_4_tell_of_a_full_pool_and_of_a_server_that_dies() {
     replayed(&stage_4::STAGE);
+}
+
+#[test]
+fn the_pages_and_the_board_of_stage_5_tell_of_a_slow_upstream_and_of_a_cache_that_was_emptied() {
+    replayed(&stage_5::STAGE);
+}
+
+#[test]
+fn the_pages_and_the_board_of_stage_6_tell_of_jobs_that_wait_and_of_a_row_that_all_want() {
+    replayed(&stage_6::STAGE);
+}
+
+#[test]
+fn the_pages_and_the_board_of_stage_7_tell_of_a_replica_that_gives_old_answers() {
+    replayed(&stage_7::STAGE);
 }
 
 #[test]

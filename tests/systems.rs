@@ -22,6 +22,8 @@ mod find;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "systems/liar.rs"]
+mod liar;
 #[path = "support/mariadb.rs"]
 mod mariadb_server;
 #[path = "systems/mysql.rs"]
@@ -30,8 +32,12 @@ mod mysql;
 mod mysql_server;
 #[path = "systems/nats.rs"]
 mod nats;
+#[path = "support/nats.rs"]
+mod nats_server;
 #[path = "systems/pgbouncer.rs"]
 mod pgbouncer;
+#[path = "support/pgbouncer.rs"]
+mod pgbouncer_server;
 #[path = "systems/postgres.rs"]
 mod postgres;
 #[path = "systems/postgres_replication.rs"]
@@ -43,6 +49,7 @@ mod postgres_server;
 mod postgres_trouble;
 #[path = "systems/rabbitmq.rs"]
 mod rabbitmq;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/rabbitmq.rs"]
 mod rabbitmq_server;
 #[path = "systems/redis.rs"]
@@ -55,6 +62,8 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
+#[path = "systems/secure.rs"]
+mod secure;
 #[path = "systems/sidekiq.rs"]
 mod sidekiq;
 #[allow(dead_code, reason = "shared with the other test programs")]

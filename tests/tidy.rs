@@ -69,7 +69,8 @@ fn no_unwrap_stands_outside_tests() {
 #[test]
 fn the_readme_lists_every_command_and_folder() {
     let readme = read("README.md");
-    let commands = ["run", "check", "test", "status", "query", "alerts", "reload", "metrics"];
+    let commands =
+        ["run", "check", "test", "status", "query", "alerts", "doctor", "setup", "dashboards", "reload", "metrics"];
     let missing: Vec<_> = commands.iter().filter(|name| !readme.contains(&format!("`plimsoll {name}"))).collect();
     assert!(missing.is_empty(), "README.md does not name: {missing:?}");
     let cli = read("src/cli.rs");

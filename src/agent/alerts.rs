@@ -232,7 +232,7 @@ fn outlet(base: &Base, line: &Line) -> Outlet {
 }
 
 /// Which kind of source brings which metric.
-fn catalogue() -> Catalogue {
+pub fn catalogue() -> Catalogue {
     let one: [(&'static str, &'static [Desc]); 4] = [
         ("host", host::METRICS),
         ("plimsoll", own::METRICS),

@@ -1,7 +1,8 @@
 //! The memory budget: `plimsoll status` says when the agent is over it.
 //!
-//! Every queue, cache and table has a bound of its own, so that the sum stays far below the default. What is over the
-//! budget all the same is either a budget below those bounds or a fault: it must be seen, not hidden.
+//! The store's head, which is the largest part by far, has a quarter of it. Every other queue, cache and table has a
+//! bound of its own, so that the sum stays far below the default. What is over the budget all the same is either a
+//! budget below those bounds or a fault: it must be seen, not hidden.
 
 use std::time::Duration;
 

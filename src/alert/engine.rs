@@ -245,7 +245,7 @@ impl Engine {
         let parts = &self.shared.parts;
         let saving = lock(&self.shared.saving);
         let rules = lock(&self.shared.told).saved.concat();
-        let saved = Saved { at: now, rules, waiting: (parts.outlet.snapshot)() };
+        let saved = Saved { format: persist::FORMAT, at: now, rules, waiting: (parts.outlet.snapshot)() };
         let written = parts.files.save(&saved);
         if let Err(error) = &written {
             tracing::error!(error, "alerts may be sent twice after a restart");
@@ -298,7 +298,8 @@ pub fn show_off(board: &Board, views: &Views) {
 /// The alerts that an earlier life kept, back in `runs`, and what notifiers left.
 fn restore(runs: &mut [Run], parts: &Parts, now: i64) -> serde_json::Value {
     let (saved, fault) = parts.files.load();
-    parts.board.note("alerts state", fault);
+    // A name of its own: the first good write must not take it away.
+    parts.board.note("alerts kept", fault);
     let Some(saved) = saved else { return serde_json::Value::Null };
     let away = now.saturating_sub(saved.at).max(0);
     let shift = if away > AWAY { away } else { 0 };

@@ -18,9 +18,13 @@ use super::state::{Alert, Alerts, State};
 use crate::store::Labels;
 
 /// All that is kept. Times are Unix milliseconds.
+///
+/// What a later version adds is passed over; where it changes what is here, it counts `format` up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Saved {
+    /// [`FORMAT`]; 0: of a version that did not write it.
+    #[serde(default)]
+    pub format: u32,
     /// When it was written.
     pub at: i64,
     /// Rules that have alerts.
@@ -31,7 +35,6 @@ pub struct Saved {
 
 /// The alerts of one rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SavedRule {
     /// The name of its file, without the folder: a file of the box may replace a shipped one.
     pub file: String,
@@ -49,7 +52,6 @@ pub struct SavedRule {
 
 /// One alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "as in `state::Alert`")]
 pub struct SavedAlert {
     pub labels: BTreeMap<String, String>,
@@ -63,6 +65,16 @@ pub struct SavedAlert {
     pub resolved_at: Option<i64>,
     pub sent_at: Option<i64>,
     pub held_until: Option<i64>,
+}
+
+/// The form of what is kept.
+pub const FORMAT: u32 = 1;
+
+/// Only the number, which stays where it is in all forms.
+#[derive(Deserialize)]
+struct Form {
+    #[serde(default)]
+    format: u32,
 }
 
 /// Most bytes of the file that are read.
@@ -90,6 +102,9 @@ impl Files {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return (None, None),
             Err(error) => return (None, Some(self.set_aside(&error.to_string()))),
         };
+        if serde_json::from_slice::<Form>(&text).is_ok_and(|form| form.format > FORMAT) {
+            return (None, Some(self.set_aside("a later version of plimsoll wrote it")));
+        }
         match serde_json::from_slice::<Saved>(&text) {
             Ok(mut saved) => {
                 let alive = fs::read_to_string(&self.alive).ok().and_then(|text| text.trim().parse().ok());
@@ -252,13 +267,26 @@ mod tests {
             nth: 0,
             alerts: vec![alert],
         };
-        let saved = Saved { at: 10, rules: vec![rule], waiting: serde_json::Value::Null };
+        let saved = Saved { format: FORMAT, at: 10, rules: vec![rule], waiting: serde_json::Value::Null };
         files.save(&saved).unwrap();
         assert_eq!(files.load(), (Some(saved.clone()), None));
         files.touch(25);
         assert_eq!(files.load().0.unwrap().at, 25);
         files.touch(5);
         assert_eq!(files.load().0.unwrap().at, 10);
+    }
+
+    #[test]
+    fn of_a_later_version_additions_are_passed_over_and_another_form_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, path) = (Files::new(folder.path()), folder.path().join("alerts.json"));
+        fs::write(&path, r#"{"format":1,"at":1,"rules":[],"waiting":null,"new":{"a":1}}"#).unwrap();
+        assert_eq!(files.load(), (Some(Saved { format: 1, at: 1, ..Saved::default() }), None));
+        fs::write(&path, r#"{"at":1,"rules":[],"waiting":null}"#).unwrap();
+        assert!(files.load().0.is_some(), "of a version before there were numbers");
+        fs::write(&path, r#"{"format":2,"at":"2027-01-01"}"#).unwrap();
+        let (saved, why) = files.load();
+        assert!(saved.is_none() && why.unwrap().contains("a later version of plimsoll wrote it"));
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Catalogue {
         }
         Self { kinds }
     }
+
+    /// The kinds that bring the metric with this name in queries; none for one that is no source's.
+    pub fn kinds(&self, name: &str) -> Vec<&'static str> {
+        self.kinds.get(name).into_iter().flatten().copied().collect()
+    }
 }
 
 /// What is known when a rule is judged.

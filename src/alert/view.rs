@@ -172,15 +172,14 @@ pub struct Activation {
     pub value: f64,
     /// Who was told, by the name in the config.
     pub told: Vec<String>,
-    /// That it was acknowledged, or silenced and by what, where that is known; else empty.
+    /// By what it was silenced or inhibited, where that is known; else empty.
     pub silenced: String,
 }
 
 impl From<ledger::Activation> for Activation {
     fn from(one: ledger::Activation) -> Self {
         let held = one.silences.iter().rev().find(|(_, by)| !by.is_empty());
-        let held = held.map(|(_, by)| format!("silenced by {}", by.join(", ")));
-        let parts: Vec<String> = one.acknowledged.map(|_| "acknowledged".to_owned()).into_iter().chain(held).collect();
+        let silenced = held.map(|(_, by)| held_by(by)).unwrap_or_default();
         let mut told: Vec<(i64, String)> = one.delivered.into_iter().map(|(name, at)| (at, name)).collect();
         told.sort();
         Self {
@@ -190,9 +189,17 @@ impl From<ledger::Activation> for Activation {
             end: one.end,
             value: one.value,
             told: told.into_iter().map(|(_, name)| name).collect(),
-            silenced: parts.join("; "),
+            silenced,
         }
     }
+}
+
+/// Silences have an id; what inhibits says so itself.
+fn held_by(by: &[String]) -> String {
+    let (inhibited, silenced): (Vec<&str>, Vec<&str>) =
+        by.iter().map(String::as_str).partition(|one| one.starts_with(ledger::INHIBITED));
+    let silenced = (!silenced.is_empty()).then(|| format!("silenced by {}", silenced.join(", ")));
+    silenced.iter().map(String::as_str).chain(inhibited).collect::<Vec<_>>().join("; ")
 }
 
 impl RuleView {
@@ -229,6 +236,8 @@ mod tests {
         ledger.begin(&alert("Old", 1000, false), "Old");
         ledger.delivered(&alert("Old", 1000, false), "pager", 1020);
         ledger.delivered(&alert("Old", 1000, false), "chat", 1010);
+        let by = ["s1", "inhibited by HostDown", "s2"].map(str::to_owned);
+        ledger.seen(&alert("Old", 1000, false).labels, &by, 1030);
         ledger.end(&alert("Old", 1000, true));
         ledger.begin(&alert("New", 5000, false), "New");
         let views = Views::default();
@@ -238,6 +247,7 @@ mod tests {
         let told: Vec<_> = all.iter().map(|one| (one.rule.as_str(), one.start, one.end, one.value)).collect();
         assert_eq!(told, [("New", 5000, None, 2.5), ("Old", 1000, Some(1100), 2.5)]);
         assert_eq!(all[1].told, ["chat", "pager"]);
+        assert_eq!(all[1].silenced, "silenced by s1, s2; inhibited by HostDown");
         assert_eq!(views.history(2000).unwrap().len(), 1);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::certs::Tls;
 use super::fault::{Fault, join};
-use super::secret::Secret;
+use super::secret::{self, Secret};
 use super::units::{Dur, Size};
 
 /// Whether an address may have a path behind host and port.
@@ -120,18 +120,24 @@ pub fn address(key: &str, text: &str, path: Path) -> Option<Fault> {
     None
 }
 
-/// A secret that can be read now.
+/// A secret that can be read now. What only systemd gives to the service is not asked for elsewhere.
 pub fn secret(key: &str, secret: &Secret) -> Option<Fault> {
     if let Secret::File(path) = secret
         && let Some(fault) = self::path(&join(key, "file"), path)
     {
         return Some(fault);
     }
+    if let Secret::Credential(name) = secret
+        && secret::is_name(name)
+        && !secret::has_credentials()
+    {
+        return None;
+    }
     let error = secret.read().err()?;
     let mend = match secret {
         Secret::File(_) => "the user plimsoll must be able to read it: chgrp plimsoll, chmod 0640",
         Secret::Credential(_) => {
-            "systemd's LoadCredential= gives it to the service; run the check there: systemd-run -p LoadCredential=…"
+            "the service gets it by LoadCredential=NAME:/path in a drop-in: systemctl edit plimsoll"
         }
         Secret::Env(_) => "set it, or use {file: …}",
     };

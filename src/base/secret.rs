@@ -26,10 +26,10 @@ impl Secret {
         match self {
             Self::File(path) => read_file(path),
             Self::Credential(name) => {
-                if name.is_empty() || name.contains('/') || name.starts_with('.') {
+                if !is_name(name) {
                     return Err(format!("{name:?} is no credential name: it names a file without folders"));
                 }
-                let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
+                let folder = std::env::var_os(FOLDER).ok_or_else(|| {
                     format!("credential {name:?} cannot be read: $CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with LoadCredential={name}:…")
                 })?;
                 read_file(&Path::new(&folder).join(name))
@@ -40,6 +40,19 @@ impl Secret {
         }
     }
 }
+
+/// Whether a credential may be called so.
+pub fn is_name(name: &str) -> bool {
+    !(name.is_empty() || name.contains('/') || name.starts_with('.'))
+}
+
+/// Whether systemd gave this process any credentials.
+pub fn has_credentials() -> bool {
+    std::env::var_os(FOLDER).is_some()
+}
+
+/// Where systemd says that they lie.
+const FOLDER: &str = "CREDENTIALS_DIRECTORY";
 
 fn read_file(path: &Path) -> Result<SecretString, String> {
     let fail = |error: std::io::Error| format!("cannot read the secret in {}: {error}", path.display());

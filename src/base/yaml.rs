@@ -13,6 +13,7 @@ use self::outline::{Outline, Place};
 use self::translate::translate;
 use super::fault::Fault;
 
+pub mod edit;
 mod hide;
 mod outline;
 mod problem;

@@ -12,12 +12,15 @@ use crate::base::units::Dur;
 use crate::control::Alerts;
 
 mod facts;
+pub mod review;
 mod screen;
 
 /// Show what fires, what is about to, what cannot, and why
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// What fired over this long, newest first [default without a value: 7d]
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "7d")]
     history: Option<Dur>,
@@ -26,6 +29,12 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     reach: Reach,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Say which alerts were noise, and what would make them fewer
+    Review(review::Args),
 }
 
 const HELP: &str = "\
@@ -43,6 +52,9 @@ value, told and silenced. Times are Unix seconds, null for never.";
 /// # Errors
 /// No agent answers, or standard output cannot be written to.
 pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Review(args)) = &args.command {
+        return review::run(args).await;
+    }
     let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
     let since =
         args.history.map(|span| now.saturating_sub(i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX)).max(1));

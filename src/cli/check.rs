@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::base::secret;
 use crate::base::switch::Switch;
 use crate::base::yaml::{Errors, visible};
 use crate::config::{Config, DEFAULT_PATH, load};
@@ -84,11 +85,15 @@ fn tell(mut out: impl Write, text: &str) -> io::Result<()> {
 
 fn fine(file: &Path, config: &Config) -> String {
     let state = if file.exists() { "fine" } else { "not there, so the defaults hold: fine" };
-    let lines = [
+    let mut lines = vec![
         format!("{}: {state}", file.display()),
         format!("  sources       {}", sources(config)),
         format!("  destinations  {}", destinations(config)),
     ];
+    let names_one = || std::fs::read_to_string(file).is_ok_and(|text| text.contains("credential:"));
+    if !secret::has_credentials() && names_one() {
+        lines.push("  credentials   not read: systemd gives them to the service alone".into());
+    }
     lines.iter().flat_map(|line| line.chars().map(visible).chain(['\n'])).collect()
 }
 

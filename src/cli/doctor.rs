@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::reach::Reach;
+use crate::agent;
 use crate::base::clock;
 use crate::base::terminal::{Paint, print};
 use crate::control::Client;
+use crate::query::Value;
 
+mod boards;
 mod check;
 mod machine;
 mod parts;
@@ -18,11 +21,11 @@ mod stack;
 
 use check::Check;
 
-/// Check the agent, its sources, its destinations and the rules, with the command that mends each fault
+/// Check the agent, its sources, its destinations, rules and boards, with the command that mends each fault
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// Ask this Prometheus too: its limits, and whether what the rules need arrives there
+    /// Ask this Prometheus too: its limits, and whether what rules and boards need arrives there
     #[arg(long, value_name = "URL", value_parser = address)]
     prometheus: Option<String>,
     /// Ask this Loki too: its limits, and whether the lines of this box arrive there
@@ -94,12 +97,38 @@ async fn ask(args: &Args, token: Option<&str>, client: &mut Client, checks: &mut
     checks.push(machine::clock(Path::new("/")));
     checks.extend(parts::sources(&report));
     checks.extend(parts::shipping(&report));
-    let asked = rules::names(&alerts);
+    let panels = boards::panels();
+    let of_boards = panels.iter().filter(|panel| !panel.logs).flat_map(|panel| &panel.asks);
+    let asked = rules::names(&alerts).into_iter().chain(of_boards.flat_map(|ask| boards::names(ask))).collect();
     let local = presence::local(client, &asked, now).await?;
     checks.extend(rules::check(&alerts, &local));
-    let this = stack::This { host: &report.host, local: &local };
+    let filled = filled(client, &panels, now).await?;
+    let catalogue = agent::catalogue();
+    let scene = boards::Scene::new(&report, &alerts, &catalogue, &local);
+    checks.extend(boards::check(&panels, &filled, &scene));
+    let this = stack::This { host: &report.host, local: &local, panels: &panels, filled: &filled };
     stack::check(args, token, Some(&this), checks).await;
     Ok(())
+}
+
+/// Which panels have something to show from the agent's store; a panel of logs has none there.
+async fn filled(client: &mut Client, panels: &[boards::Panel], now: i64) -> anyhow::Result<Vec<bool>> {
+    let mut out = Vec::with_capacity(panels.len());
+    for panel in panels {
+        let mut any = false;
+        for ask in panel.asks.iter().filter(|_| !panel.logs) {
+            any |= match client.query(ask, now).await? {
+                Ok(answer) => match answer.value {
+                    Value::Vector(elements) => !elements.is_empty(),
+                    Value::Matrix(rows) => !rows.is_empty(),
+                    Value::Scalar(_) | Value::Text(_) => true,
+                },
+                Err(_) => false,
+            };
+        }
+        out.push(any);
+    }
+    Ok(out)
 }
 
 fn token(path: &Path) -> anyhow::Result<String> {

@@ -5,8 +5,12 @@
 //!
 //! Rights, MySQL: `CREATE USER plimsoll@localhost IDENTIFIED BY '…' WITH MAX_USER_CONNECTIONS 3; GRANT PROCESS,
 //! REPLICATION CLIENT ON *.* TO plimsoll@localhost; GRANT SELECT ON performance_schema.* TO plimsoll@localhost;`
-//! MariaDB: `GRANT PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.* …`. Cost: four short statements in a round, from
-//! memory; the digests once a minute.
+//! MariaDB: `GRANT PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.* …`.
+//!
+//! Cost for the server, measured by performance_schema on idle servers (`the_cost_of_reading_mysql_is_known`): six
+//! statements in a round, answered from memory; nearly all rows are status and variables. MySQL 8.0 880 rows and 9.7
+//! 1,045, MariaDB 10.11 1,220 and 11.8 1,260; 6 to 16 ms on a busy machine. A new connection asks six more, and the
+//! digests are asked for once a minute.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -38,6 +42,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_ROWS: usize = 20_000;
 /// Bytes of one packet: a longer row is no row of ours.
 pub const MAX_PACKET: usize = 4 << 20;
+/// Bytes of one answer. The largest that is asked for, 2,000 digests with their texts, has 8 MB at most.
+const MAX_ANSWER: usize = 16 << 20;
 
 /// What an entry asks for, checked.
 #[derive(Debug, Clone)]
@@ -225,12 +231,17 @@ fn identify(version: &str) -> Result<Server, CollectError> {
 /// All rows of a statement, as text.
 async fn ask(conn: &mut Conn, sql: &str) -> Result<Vec<Fields>, CollectError> {
     let mut result = conn.query_iter(sql).await.map_err(|error| refused(&error))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut bytes) = (Vec::new(), 0);
     while let Some(row) = result.next().await.map_err(|error| refused(&error))? {
         if rows.len() >= MAX_ROWS {
             return Err(CollectError::Parse(format!("an answer of more than {MAX_ROWS} rows")));
         }
-        rows.push(fields(&row));
+        let fields = fields(&row);
+        bytes += fields.values().map(String::len).sum::<usize>();
+        if bytes > MAX_ANSWER {
+            return Err(CollectError::Parse(format!("an answer larger than {} MiB", MAX_ANSWER >> 20)));
+        }
+        rows.push(fields);
     }
     Ok(rows)
 }

@@ -10,6 +10,17 @@ pub const STICKY: u8 = 5;
 #[derive(Debug)]
 pub struct Ranking<K> {
     known: HashMap<K, Seen>,
+    floor: Floor,
+}
+
+/// What a statement that the last look did not show can have had then at most, where it showed only the first of all.
+/// Else one that comes in over the edge would pass for one that did all its work since.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Floor {
+    /// Calls.
+    pub calls: f64,
+    /// Time.
+    pub time: f64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -28,17 +39,20 @@ struct Grown<K> {
 
 impl<K> Default for Ranking<K> {
     fn default() -> Self {
-        Self { known: HashMap::new() }
+        Self { known: HashMap::new(), floor: Floor::default() }
     }
 }
 
 impl<K: Clone + Hash + Ord> Ranking<K> {
-    /// Takes calls and time of all statements since the server counts, and chooses `top` of them by each measure.
-    pub fn look(&mut self, statements: impl Iterator<Item = (K, f64, f64)>, top: usize) {
+    /// Takes calls and time of statements since the server counts, and chooses `top` of them by each measure. `floor`:
+    /// what those that are not among these can have at most; nothing when these are all.
+    pub fn look(&mut self, statements: impl Iterator<Item = (K, f64, f64)>, floor: Floor, top: usize) {
+        let below = Seen { calls: self.floor.calls, time: self.floor.time, chosen: 0 };
         let mut grown: Vec<Grown<K>> = Vec::new();
         let mut known = HashMap::new();
         for (key, calls, time) in statements {
-            let before = self.known.get(&key).copied().unwrap_or_default();
+            let seen = self.known.get(&key).copied();
+            let before = seen.unwrap_or(Seen { calls: below.calls.min(calls), time: below.time.min(time), chosen: 0 });
             // Fewer than before: the statistics were reset, and all that is there came since.
             let (old_calls, old_time) = if before.calls <= calls { (before.calls, before.time) } else { (0.0, 0.0) };
             grown.push(Grown { key: key.clone(), calls: calls - old_calls, time: time - old_time });
@@ -58,20 +72,45 @@ impl<K: Clone + Hash + Ord> Ranking<K> {
             }
         }
         self.known = known;
+        self.floor = floor;
     }
 
     /// Whether a statement is one of them.
     pub fn is_chosen(&self, key: &K) -> bool {
         self.known.get(key).is_some_and(|seen| seen.chosen > 0)
     }
+}
 
-    /// Statements that the last look saw.
-    pub fn len(&self) -> usize {
-        self.known.len()
+/// The smallest of the `count` largest; nothing when there are fewer.
+pub fn edge(values: impl Iterator<Item = f64>, count: usize) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    if count == 0 || values.len() < count {
+        return 0.0;
+    }
+    let (_, edge, _) = values.select_nth_unstable_by(count - 1, |a, b| b.total_cmp(a));
+    *edge
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_comes_in_over_the_edge_has_not_done_all_its_work_since() {
+        let mut ranking = Ranking::default();
+        let floor = Floor { calls: 100.0, time: 50.0 };
+        ranking.look([("a", 500.0, 90.0), ("b", 100.0, 50.0)].into_iter(), floor, 1);
+        for _ in 0..=STICKY {
+            ranking.look([("a", 501.0, 91.0), ("b", 100.0, 50.0)].into_iter(), floor, 1);
+        }
+        // `c` was below the edge, and has done at least a quarter of a second more; `a` two seconds.
+        ranking.look([("a", 503.0, 93.0), ("c", 101.0, 50.25)].into_iter(), floor, 1);
+        assert!(ranking.is_chosen(&"a") && !ranking.is_chosen(&"c"));
     }
 
-    /// Whether it saw none.
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+    #[test]
+    fn the_edge_is_the_smallest_of_the_largest() {
+        assert_eq!(edge([3.0, 9.0, 1.0, 7.0].into_iter(), 2), 7.0);
+        assert_eq!(edge([3.0].into_iter(), 2), 0.0);
     }
 }

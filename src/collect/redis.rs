@@ -1,16 +1,17 @@
 //! Redis, Valkey and KeyDB: INFO, slow log and latency in each round, and the queues that live on them.
 //!
-//! Rights, as small as each use needs (`ACL SETUSER plimsoll on >… resetchannels -@all …`; before 7 `~` for `%R~`):
+//! Rights, as small as each use needs (`ACL SETUSER plimsoll on >… -@all …`; before 7 `~` for `%R~`):
 //! * the server: `+ping +info +slowlog|get +slowlog|len +latency|latest +client|list`
-//! * BullMQ: `%R~bull:* +hget +hmget +llen +zcard +zrange +lindex +exists`, with `auto` also `+scan`
+//! * BullMQ: `%R~bull:* +hget +hmget +llen +zcard +zrange +lindex +exists`, with `auto` also `+scan`; `%R~…:*` for each
+//!   other prefix
 //! * Sidekiq: `%R~queue* %R~retry %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +smembers +hmget
-//!   +get`
+//!   +get +hvals`
 //! * Celery: `%R~* +llen +hlen`; streams: `%R~… +xinfo|stream +xinfo|groups +xpending +xrange`
 //!
-//! Cost: INFO, SLOWLOG LEN, SLOWLOG GET and LATENCY LATEST in a round. BullMQ: 11 commands a queue, up to 4 more for the
+//! Cost: INFO, SLOWLOG LEN, SLOWLOG GET and LATENCY LATEST in a round. BullMQ: 12 commands a queue, up to 4 more for the
 //! age when jobs wait, and CLIENT LIST once a minute; `auto` also 20 SCAN a round until all keys were seen, 1,000 an hour
-//! at most. Sidekiq: 7, 2 a queue and 1 a process. Celery: 1, and 10 a queue. All but INFO, CLIENT LIST and SCAN are of
-//! constant time. Never KEYS; a job's arguments are never kept.
+//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 7, 2 a queue and 3 a process. Celery: 1, and 10 a
+//! queue. All but INFO, CLIENT LIST and SCAN are of constant time. Never KEYS; a job's arguments are never kept.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,8 @@ mod sidekiq;
 mod streams;
 
 /// Every metric, in the order of the parts.
-pub const METRICS: &[&[Desc]] = &[OWN, info::METRICS, streams::METRICS, queue::METRICS];
+pub const METRICS: &[&[Desc]] =
+    &[OWN, info::METRICS, streams::METRICS, queue::METRICS, bullmq::METRICS, sidekiq::METRICS];
 
 const OWN: &[Desc] = &[SLOWLOG_LENGTH, LATENCY];
 const SLOWLOG_LENGTH: Desc = Desc::gauge("redis.slowlog.length", "{command}", "Commands in the slow log.");

@@ -102,6 +102,7 @@ fn values_of_the_wrong_kind_say_what_is_wanted() {
         ("destinations: { a: { otlp_http: { when_full: wait } } }\n", 1, 46, &["allowed here: block, drop_oldest"]),
         ("collect: { postgres: { url: a } }\n", 1, 22, &["map does not fit here", "a list is wanted here"]),
         ("collect: { redis: [ { queues: { bullmq: x } } ] }\n", 1, 41, &["`auto` or a list of names"]),
+        ("collect: { redis: [ { queues: { prefixes: bull } } ] }\n", 1, 43, &["a list is wanted here"]),
         ("collect: { nats: [ { series: -1 } ] }\n", 1, 30, &["a whole number from 0"]),
         ("alerts: { notify: { a: { slack: {} } } }\n", 1, 33, &["`webhook` is missing"]),
         ("listen: { http: localhost:1876 }\n", 1, 17, &["no address to listen on", "127.0.0.1:1876"]),

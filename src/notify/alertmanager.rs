@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::http::{self, Peer};
+use super::ledger::INHIBITED;
 use super::line::{map, now};
 use super::text::rfc3339;
 use super::{Alert, Ledger, Notifier, Outcome, config};
@@ -88,10 +89,13 @@ impl Looker {
         for peer in self.peers.iter() {
             let Ok(body) = peer.get(MOST_READ).await else { continue };
             let Ok(alerts) = serde_json::from_str::<Vec<Known>>(&body) else { continue };
-            for alert in alerts {
-                let mut by = alert.status.silenced_by;
-                by.extend(alert.status.inhibited_by.into_iter().map(|other| format!("inhibited by {other}")));
-                self.ledger.seen(&Labels::new(alert.labels), &by, now());
+            let named = |alert: &Known| Some((alert.fingerprint.clone(), alert.labels.get("alertname")?.clone()));
+            let names: BTreeMap<String, String> = alerts.iter().filter_map(named).collect();
+            let name = |print: &String| names.get(print).unwrap_or(print).clone();
+            for alert in &alerts {
+                let mut by = alert.status.silenced_by.clone();
+                by.extend(alert.status.inhibited_by.iter().map(|other| format!("{INHIBITED}{}", name(other))));
+                self.ledger.seen(&Labels::new(alert.labels.clone()), &by, now());
             }
             return;
         }
@@ -100,6 +104,8 @@ impl Looker {
 
 #[derive(Deserialize)]
 struct Known {
+    #[serde(default)]
+    fingerprint: String,
     labels: BTreeMap<String, String>,
     status: Status,
 }

@@ -3,6 +3,9 @@
 //! One file of JSON lines, each an event of one activation, appended and synced as it happens. A last line that was
 //! torn by a crash is passed over. At the start, and when it grows too large, the file is written anew with one line
 //! for each activation, without those that are too old.
+//!
+//! Alertmanager knows no acknowledgement (API v2, as of 0.34): who takes notice of an alert there silences it, and that
+//! stands here, as does what inhibits it. Nobody else who is told answers who took notice, so nothing here says so.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -101,18 +104,6 @@ impl Ledger {
         activation.silence(now, by.clone());
         let event = Event::Silenced { id: activation.id.clone(), by, at: now };
         self.write(&mut state, &event);
-    }
-
-    /// Somebody has taken notice of the alert with the fingerprint or id `id`, at `now`.
-    pub fn acknowledged(&self, id: &str, now: i64) -> bool {
-        let mut state = lock(&self.state);
-        let Some(activation) = state.open.values_mut().find(|one| one.id.starts_with(id)) else { return false };
-        if activation.acknowledged.is_none() {
-            activation.acknowledged = Some(now);
-            let event = Event::Acknowledged { id: activation.id.clone(), at: now };
-            self.write(&mut state, &event);
-        }
-        true
     }
 
     /// Whether anything fires.
@@ -239,6 +230,8 @@ fn rewrite(path: &Path, activations: &[Activation]) -> io::Result<(File, u64)> {
     Ok((file, out.len() as u64))
 }
 
+/// How what inhibits an alert begins, among the ids of silences.
+pub const INHIBITED: &str = "inhibited by ";
 /// 90 days, milliseconds.
 const KEEP: i64 = 90 * 24 * 3_600_000;
 /// About 30,000 activations.

@@ -7,6 +7,7 @@ use super::{Answer, Element, Limits, Notes, Query, QueryError, Row, Value};
 use crate::store::{Sample, Store, StoreError};
 
 mod aggregate;
+mod best;
 mod binary;
 mod block;
 mod call;

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::base::go;
+pub(crate) use crate::base::go::quoted;
+
 /// Remarks that are kept; a hostile query could make one for each label value.
 const MOST: usize = 256;
 
@@ -140,7 +143,7 @@ impl Kept {
                 named(metric),
                 general(buckets.0),
                 general(buckets.1),
-                digits(*most, 2),
+                go::general(*most, Some(2)),
                 self.count,
                 second(self.times.0),
                 second(self.times.1),
@@ -170,57 +173,9 @@ pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// As Go's `%q`, for the text of labels and names.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// As Go's `%g`: the shortest text that reads back, with an exponent below -4 and from 21 on.
+/// As Go's `%g`.
 pub(crate) fn general(value: f64) -> String {
-    shaped(value, format!("{value:e}"), 21)
-}
-
-/// As Go's `%.<n>g`.
-fn digits(value: f64, n: usize) -> String {
-    shaped(value, format!("{value:.*e}", n - 1), i32::try_from(n).unwrap_or(i32::MAX))
-}
-
-fn shaped(value: f64, scientific: String, large: i32) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if !(-4..large).contains(&exponent) {
-        let mantissa =
-            if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{mantissa}e{sign}{:02}", exponent.abs());
-    }
-    // The scientific text holds the rounded digits; it reads back as exactly those.
-    let rounded: f64 = scientific.parse().unwrap_or(value);
-    format!("{rounded}")
+    go::general(value, None)
 }
 
 /// RFC 3339 in UTC, whole seconds.
@@ -264,14 +219,5 @@ mod tests {
             ),
             "{infos:?}"
         );
-    }
-
-    #[test]
-    fn numbers_are_written_as_go_writes_them() {
-        let texts = [(1e-5, "1e-05"), (0.25, "0.25"), (-1.0, "-1"), (1e22, "1e+22"), (f64::INFINITY, "+Inf")];
-        for (value, text) in texts {
-            assert_eq!(general(value), text);
-        }
-        assert_eq!(digits(1234.5, 2), "1.2e+03");
     }
 }

@@ -1,9 +1,10 @@
 //! From a PromQL text to its tree, refusing with its place what Prometheus refuses by default.
 
 use super::lex::{self, Token, Word};
-use super::notes::{general, position, quoted};
+use super::notes::{position, quoted};
 use super::syntax::{At, Edges, Group, Kind, Matching, Node, Op, Shift, Subquery, Type};
 use super::{QueryError, calls};
+use crate::base::go;
 
 mod build;
 mod length;
@@ -330,7 +331,7 @@ impl Parser<'_> {
         #[expect(clippy::cast_precision_loss, reason = "the bound is meant roughly")]
         let bounded = seconds.is_finite() && seconds.abs() < i64::MAX as f64 / 1000.0;
         if !bounded {
-            return Err((place, format!("timestamp out of bounds for @ modifier: {}", general(seconds))));
+            return Err((place, format!("timestamp out of bounds for @ modifier: {}", go::fixed(seconds, Some(6)))));
         }
         #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
         Ok(At::Time((seconds * 1000.0).round() as i64))

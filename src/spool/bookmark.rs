@@ -32,6 +32,8 @@ pub(super) enum Found {
     /// The newest generation is spoiled, the one before holds.
     Older(Bookmark),
     Spoiled,
+    /// A later version wrote it.
+    Later,
 }
 
 /// Longest name of a destination, bytes.
@@ -74,7 +76,10 @@ impl Bookmark {
         bytes[read..].fill(0);
         let blocks = [decode(&bytes[..BLOCK], signal), decode(&bytes[BLOCK..], signal)];
         let whole = blocks.iter().all(Option::is_some);
-        let Some((turn, at, name)) = blocks.into_iter().flatten().max() else { return Ok(Found::Spoiled) };
+        let Some((turn, at, name)) = blocks.into_iter().flatten().max() else {
+            let later = [&bytes[..BLOCK], &bytes[BLOCK..]].into_iter().any(is_later);
+            return Ok(if later { Found::Later } else { Found::Spoiled });
+        };
         if path.file_name().and_then(|name| name.to_str()) != Some(&file_name(&name)) {
             return Ok(Found::Spoiled);
         }
@@ -118,6 +123,13 @@ impl Bookmark {
         out[4..8].copy_from_slice(&crc.to_le_bytes());
         out
     }
+}
+
+/// A whole block of a version that is not known yet. Magic, checksum and version stay where they are in all.
+fn is_later(block: &[u8]) -> bool {
+    let crc = block[4..8].iter().rev().fold(0, |crc, byte| crc << 8 | u32::from(*byte));
+    let version = u16::from_le_bytes([block[8], block[9]]);
+    block[..4] == MAGIC && version > VERSION && crc32fast::hash(&block[8..]) == crc
 }
 
 /// Turn, place, name.

@@ -237,6 +237,15 @@ impl Survey {
                     log.damage.note("cursor", text);
                     None
                 }
+                Found::Later => {
+                    let text = format!(
+                        "the cursor {} was written by a later version of plimsoll; its destination gets everything \
+                         again that is kept and can be read",
+                        path.display()
+                    );
+                    log.damage.note("cursor version", text);
+                    None
+                }
             };
             let at = mark.as_ref().map_or(oldest, |mark| mark.at);
             self.highest = self.highest.max(at);

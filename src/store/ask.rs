@@ -1,6 +1,7 @@
 //! What the store knows about its series: label sets, names and values of labels, descriptions.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Labels, Matcher, Store, StoreError};
 
@@ -81,7 +82,24 @@ impl Store {
         self.lock().families.values().take(limit).cloned().collect()
     }
 
+    /// Hands over label sets, one of them perhaps more than once.
     fn visit(
+        &self,
+        sets: &[Vec<Matcher>],
+        bounds: (i64, i64),
+        mut found: impl FnMut(Labels),
+    ) -> Result<(), StoreError> {
+        loop {
+            let cuts = self.inner.cuts.load(Relaxed);
+            let visited = self.visit_once(sets, bounds, &mut found);
+            // As in `select`.
+            if cuts == self.inner.cuts.load(Relaxed) {
+                return visited;
+            }
+        }
+    }
+
+    fn visit_once(
         &self,
         sets: &[Vec<Matcher>],
         (from, to): (i64, i64),

@@ -61,7 +61,7 @@ impl Block {
     /// Opens a block, checks its frame and its index. Its data is checked when it is read.
     ///
     /// # Errors
-    /// `InvalidData`: damaged; else the disk's.
+    /// `InvalidData`: damaged; `Unsupported`: of a later version; else the disk's.
     pub(super) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
         let file = disk.open(path)?;
         let size = file.size()?;
@@ -72,6 +72,9 @@ impl Block {
         let word = |at: usize| u32::from_le_bytes(take(&footer, at));
         let mut magic = [0; 8];
         read(&*file, &mut magic, 0)?;
+        if is_later(&magic) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a later version of plimsoll wrote it"));
+        }
         if magic != *MAGIC || footer[52..56] != *b"PLMB" || crc32fast::hash(&footer[..60]) != word(60) {
             return Err(damaged("its frame does not hold"));
         }
@@ -124,28 +127,78 @@ impl Block {
         to: i64,
         out: &mut Vec<Sample>,
     ) -> io::Result<()> {
-        if part.len > MAX_PART {
-            return Err(damaged("its index does not hold"));
-        }
-        let mut data = vec![0; part.len as usize];
-        read(&*disk.open(&self.path)?, &mut data, part.at)?;
-        if crc32fast::hash(&data) != part.crc {
-            return Err(damaged("its data does not hold"));
-        }
-        let mut rest = data.as_slice();
-        while !rest.is_empty() {
-            let (head, after) = rest.split_at_checked(CHUNK_HEAD).ok_or_else(|| damaged("a chunk is torn"))?;
-            let count = u16::from_le_bytes(take(head, 0));
-            let len = u32::from_le_bytes(take(head, 2)) as usize;
-            let (first, last) = (i64::from_le_bytes(take(head, 6)), i64::from_le_bytes(take(head, 14)));
-            let (packed, after) = after.split_at_checked(len).ok_or_else(|| damaged("a chunk is torn"))?;
-            rest = after;
-            if last >= from && first <= to && !chunk::unpack(packed, first, count, (from, to), out) {
+        let data = data(&*disk.open(&self.path)?, part)?;
+        for packed in Chunks(&data) {
+            let Packed { first, last, count, bytes } = packed?;
+            if last >= from && first <= to && !chunk::unpack(bytes, first, count, (from, to), out) {
                 return Err(damaged("a chunk is torn"));
             }
         }
         Ok(())
     }
+}
+
+/// All chunks of a series of the block that `file` is.
+///
+/// # Errors
+/// As `Block::open`.
+pub(super) fn chunks(file: &dyn File, part: &Part) -> io::Result<Vec<Chunk>> {
+    let data = data(file, part)?;
+    let owned = |packed: Packed<'_>| Chunk {
+        min: packed.first,
+        max: packed.last,
+        count: packed.count,
+        bytes: packed.bytes.into(),
+    };
+    Chunks(&data).map(|packed| packed.map(owned)).collect()
+}
+
+fn data(file: &dyn File, part: &Part) -> io::Result<Vec<u8>> {
+    if part.len > MAX_PART {
+        return Err(damaged("its index does not hold"));
+    }
+    let mut data = vec![0; part.len as usize];
+    read(file, &mut data, part.at)?;
+    if crc32fast::hash(&data) == part.crc { Ok(data) } else { Err(damaged("its data does not hold")) }
+}
+
+/// The chunks in the data of a series; ends after the first that is torn.
+struct Chunks<'a>(&'a [u8]);
+
+struct Packed<'a> {
+    first: i64,
+    last: i64,
+    count: u16,
+    bytes: &'a [u8],
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = io::Result<Packed<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = std::mem::take(&mut self.0);
+        if rest.is_empty() {
+            return None;
+        }
+        let Some((head, after)) = rest.split_at_checked(CHUNK_HEAD) else {
+            return Some(Err(damaged("a chunk is torn")));
+        };
+        let len = u32::from_le_bytes(take(head, 2)) as usize;
+        let Some((bytes, after)) = after.split_at_checked(len) else { return Some(Err(damaged("a chunk is torn"))) };
+        self.0 = after;
+        Some(Ok(Packed {
+            first: i64::from_le_bytes(take(head, 6)),
+            last: i64::from_le_bytes(take(head, 14)),
+            count: u16::from_le_bytes(take(head, 0)),
+            bytes,
+        }))
+    }
+}
+
+/// The version is the digit in the magic.
+fn is_later(magic: &[u8; 8]) -> bool {
+    let digit = magic[6];
+    magic[..6] == MAGIC[..6] && magic[7] == MAGIC[7] && digit.is_ascii_digit() && digit > MAGIC[6]
 }
 
 /// Writes a block to a file that nobody reads yet.
@@ -162,8 +215,8 @@ pub(super) struct Writer {
     chunks: u32,
 }
 
-/// Bytes written with one call.
-const BUFFER: usize = 256 << 10;
+/// Bytes written with one call; a block is made where memory is counted.
+const BUFFER: usize = 64 << 10;
 
 impl Writer {
     pub(super) fn new(file: Arc<dyn File>) -> Self {
@@ -247,6 +300,7 @@ impl Writer {
         raw.extend_from_slice(&self.text);
         raw.extend_from_slice(&self.series.to_le_bytes());
         raw.extend_from_slice(&self.table);
+        drop((std::mem::take(&mut self.words), std::mem::take(&mut self.text), std::mem::take(&mut self.table)));
         let packed = pack::Packer::new()?.pack(Codec::Zstd, &raw)?;
         let place = self.at + self.buffer.len() as u64;
         let mut footer = Vec::with_capacity(FOOTER);

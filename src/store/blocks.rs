@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::block::{Block, Part, Writer};
-use super::chunk::Chunk;
+use super::cut::BLOCK;
 use super::index_file::Index;
 use super::matcher::Matcher;
+use super::merge::{AT_ONCE, Joined, OfBlock, Row};
 use super::{Labels, StoreError};
 use crate::spool::disk::Disk;
 use crate::status::Board;
@@ -45,7 +46,7 @@ impl Blocks {
             cache: Mutex::default(),
             expired: AtomicI64::new(i64::MIN),
         };
-        let mut found = Vec::new();
+        let (mut found, mut later) = (Vec::new(), 0);
         for name in names {
             let path = blocks.dir.join(&name);
             if name.ends_with(".tmp") {
@@ -54,13 +55,35 @@ impl Blocks {
             } else if name.ends_with(".blk") {
                 match Block::open(&*blocks.disk, &path) {
                     Ok(block) => found.push(Arc::new(block)),
+                    Err(error) if error.kind() == io::ErrorKind::Unsupported => later += 1,
                     Err(error) => blocks.set_aside(&path, &error),
                 }
             }
         }
-        found.sort_by_key(|block| block.from);
         *blocks.lock() = found;
+        blocks.drop_taken_in();
+        // Left alone: the version that wrote them reads them again.
+        board.note("store version", (later > 0).then(|| {
+            let dir = blocks.dir.display();
+            format!("{later} blocks in {dir} were written by a later version of plimsoll; they are left alone and not read")
+        }));
         Ok(blocks)
+    }
+
+    /// Removes what lies within another block: that one took it in, and the end of the process came between.
+    fn drop_taken_in(&self) {
+        let mut all = self.lock();
+        all.sort_by_key(|block| (block.from, std::cmp::Reverse(block.to)));
+        let mut end = i64::MIN;
+        all.retain(|block| {
+            let keep = block.to > end;
+            end = end.max(block.to);
+            if !keep {
+                // One that stays is met again at the next start.
+                let _gone = self.disk.remove(&block.path).is_ok();
+            }
+            keep
+        });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Block>>> {
@@ -87,10 +110,24 @@ impl Blocks {
         if error.kind() == io::ErrorKind::NotFound && block.to <= self.expired.load(Relaxed) {
             return Ok(());
         }
+        self.damaged(block, error);
+        Err(StoreError::Disk(format!("cannot read {}: {error}", block.path.display())))
+    }
+
+    /// Sets a block aside if that is what `error` says.
+    pub(super) fn damaged(&self, block: &Block, error: &io::Error) {
         if error.kind() == io::ErrorKind::InvalidData {
             self.set_aside(&block.path, error);
         }
-        Err(StoreError::Disk(format!("cannot read {}: {error}", block.path.display())))
+    }
+
+    /// The newest blocks that ended early in the two hours that `from..to` lies in, oldest first.
+    pub(super) fn early(&self, from: i64, to: i64) -> Vec<Arc<Block>> {
+        let hours = from.div_euclid(BLOCK);
+        let within = |from: i64, to: i64| from.div_euclid(BLOCK) == hours && (to - 1).div_euclid(BLOCK) == hours;
+        let mut found = self.all();
+        found.retain(|block| block.to <= from && within(block.from, block.to) && from < to && within(from, to));
+        found.split_off(found.len().saturating_sub(AT_ONCE))
     }
 
     /// Blocks that may have samples within the bounds.
@@ -135,15 +172,18 @@ impl Blocks {
         Ok(index)
     }
 
-    /// Writes a block of what `series` hands out, in a way that it is there whole or not at all. Does not list it.
+    /// Writes a block of what the blocks `taken` have and `series` hands out, which is newer and in the order of its
+    /// labels, in a way that it is there whole or not at all. Does not list it.
     pub(super) fn write(
         &self,
         (from, to): (i64, i64),
-        series: impl Iterator<Item = (Labels, Vec<Chunk>)>,
+        taken: &[Arc<Block>],
+        series: impl Iterator<Item = Row>,
     ) -> io::Result<Arc<Block>> {
+        let from = taken.first().map_or(from, |oldest| oldest.from);
         let path = self.dir.join(format!("{from:020}-{to:020}.blk"));
         let temporary = path.with_extension("tmp");
-        let made = self.write_file(&temporary, (from, to), series).and_then(|()| {
+        let made = self.write_file(&temporary, (from, to), taken, series).and_then(|()| {
             self.disk.rename(&temporary, &path)?;
             self.disk.sync_dir(&self.dir)?;
             Block::open(&*self.disk, &path)
@@ -159,22 +199,45 @@ impl Blocks {
         &self,
         path: &Path,
         (from, to): (i64, i64),
-        series: impl Iterator<Item = (Labels, Vec<Chunk>)>,
+        taken: &[Arc<Block>],
+        series: impl Iterator<Item = Row>,
     ) -> io::Result<()> {
         // Left by a try that failed.
         let _left = self.disk.remove(path).is_ok();
+        let mut older: Box<dyn Iterator<Item = io::Result<Row>> + '_> = Box::new(std::iter::empty());
+        for block in taken {
+            older = Box::new(Joined::new(older, OfBlock::new(self, block)?));
+        }
         let mut writer = Writer::new(self.disk.create(path)?);
-        for (labels, chunks) in series {
+        for row in Joined::new(older, series.map(Ok)) {
+            let (labels, chunks) = row?;
             writer.add(&labels, &chunks)?;
         }
         writer.end(from, to)
     }
 
-    /// Lists a block that was written.
-    pub(super) fn add(&self, block: Arc<Block>) {
+    /// Lists a block that was written, in place of those that it took in.
+    pub(super) fn add(&self, block: Arc<Block>, taken: &[Arc<Block>]) {
         let mut all = self.lock();
+        all.retain(|old| !taken.iter().any(|taken| taken.path == old.path));
         all.push(block);
         all.sort_by_key(|block| block.from);
+    }
+
+    /// Removes the files of blocks that are listed no more; nobody may be sent there any more.
+    pub(super) fn remove(&self, gone: &[Arc<Block>]) {
+        if gone.is_empty() {
+            return;
+        }
+        let mut failed = None;
+        for block in gone {
+            if let Err(error) = self.disk.remove(&block.path) {
+                failed = Some(format!("cannot remove {}: {error}", block.path.display()));
+            }
+        }
+        self.board.note("store removal", failed);
+        // A block that comes back after a power cut is removed again.
+        let _later = self.disk.sync_dir(&self.dir).is_ok();
     }
 
     /// Removes blocks whose newest sample may be older than `oldest`, then the oldest ones beyond `size` bytes.
@@ -193,16 +256,6 @@ impl Blocks {
                 keep
             });
         }
-        let mut failed = None;
-        for block in &gone {
-            if let Err(error) = self.disk.remove(&block.path) {
-                failed = Some(format!("cannot remove {}: {error}", block.path.display()));
-            }
-        }
-        if !gone.is_empty() {
-            self.board.note("store removal", failed);
-            // A block that comes back after a power cut is removed again.
-            let _later = self.disk.sync_dir(&self.dir).is_ok();
-        }
+        self.remove(&gone);
     }
 }

@@ -42,11 +42,24 @@ impl Chunk {
     }
 }
 
+/// The same samples with as many in each chunk as it may have: of several short chunks in the order of time fewer long
+/// ones. What cannot be unpacked stays as it is.
+pub(super) fn join(mut chunks: Vec<Chunk>) -> Vec<Chunk> {
+    let whole = chunks.iter().take_while(|chunk| usize::from(chunk.count) >= FULL).count();
+    let mut samples = Vec::new();
+    if whole + 1 >= chunks.len() || !chunks[whole..].iter().all(|c| c.unpack(i64::MIN, i64::MAX, &mut samples)) {
+        return chunks;
+    }
+    chunks.truncate(whole);
+    chunks.extend(samples.chunks(FULL).filter_map(Chunk::pack));
+    chunks
+}
+
 /// Appends samples of packed `bytes` whose first is at `first`, as far as they are within the bounds; false when the
 /// bytes end too early.
 pub(super) fn unpack(bytes: &[u8], first: i64, count: u16, (from, to): (i64, i64), out: &mut Vec<Sample>) -> bool {
-    let mut bits = Reader { bytes, at: 0, held: 0, count: 0 };
-    let Some(mut value) = bits.get64() else { return false };
+    let mut bits = Reader { rest: bytes, held: 0, count: 0 };
+    let Some(mut value) = bits.get(64) else { return false };
     let (mut t, mut step, mut window) = (first, 0_i64, (0, 0));
     for index in 0..count {
         if index > 0 {
@@ -84,16 +97,18 @@ fn put_step(bits: &mut Writer, change: i64) {
     bits.put64(change as u64);
 }
 
+#[inline]
 fn get_step(bits: &mut Reader<'_>) -> Option<i64> {
-    if bits.get(1)? == 0 {
+    // Most steps are the same as the one before.
+    if bits.next_is_zero()? {
         return Some(0);
     }
     for (_, _, width) in STEPS {
-        if bits.get(1)? == 0 {
+        if bits.next_is_zero()? {
             return Some(bits.get(width)? as i64 - (1_i64 << (width - 1)));
         }
     }
-    Some(bits.get64()? as i64)
+    Some(bits.get(64)? as i64)
 }
 
 /// `window`: zeros in front, and meaning bits, of the value written last in full.
@@ -115,15 +130,17 @@ fn put_value(bits: &mut Writer, xor: u64, window: &mut Option<(u32, u32)>) {
     *window = Some((front, len));
 }
 
+#[inline]
 fn get_value(bits: &mut Reader<'_>, window: &mut (u32, u32)) -> Option<u64> {
-    if bits.get(1)? == 0 {
+    if bits.next_is_zero()? {
         return Some(0);
     }
-    if bits.get(1)? == 1 {
-        *window = (bits.get(5)? as u32, bits.get(6)? as u32 + 1);
+    if !bits.next_is_zero()? {
+        let both = bits.get(11)? as u32;
+        *window = (both >> 6, (both & 63) + 1);
     }
     let behind = 64_u32.checked_sub(window.0 + window.1).filter(|_| window.1 > 0)?;
-    Some(bits.get_wide(window.1)? << behind)
+    Some(bits.get(window.1)? << behind)
 }
 
 struct Writer {
@@ -162,32 +179,65 @@ impl Writer {
 }
 
 struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    /// The next bits, the first one on top; below `count` of them may stand those that come after.
     held: u64,
     count: u32,
 }
 
 impl Reader<'_> {
-    /// At most 32 bits.
+    /// Holds at least 56 bits afterwards, or all that are left.
+    #[inline]
+    fn fill(&mut self) {
+        if let Some(next) = self.rest.first_chunk::<8>() {
+            // Eight bytes are looked at, and as many taken as fit; the others are looked at once more.
+            self.held |= u64::from_be_bytes(*next) >> self.count;
+            self.rest = &self.rest[((63 - self.count) / 8) as usize..];
+            self.count |= 56;
+            return;
+        }
+        while self.count < 56 {
+            let Some((byte, rest)) = self.rest.split_first() else { return };
+            self.held |= u64::from(*byte) << (56 - self.count);
+            self.count += 8;
+            self.rest = rest;
+        }
+    }
+
+    /// Takes a bit.
+    #[inline]
+    fn next_is_zero(&mut self) -> Option<bool> {
+        if self.count == 0 {
+            self.fill();
+        }
+        self.count = self.count.checked_sub(1)?;
+        let zero = self.held.cast_signed() >= 0;
+        self.held <<= 1;
+        Some(zero)
+    }
+
+    /// 1 to 64 bits.
     #[inline]
     fn get(&mut self, bits: u32) -> Option<u64> {
-        while self.count < bits {
-            self.held = (self.held << 8) | u64::from(*self.bytes.get(self.at)?);
-            self.at += 1;
-            self.count += 8;
+        if self.count < bits {
+            self.fill();
+            if self.count < bits {
+                return self.get_in_two(bits);
+            }
         }
+        let value = self.held >> (64 - bits);
+        // Never more than 63 are held.
+        self.held <<= bits;
         self.count -= bits;
-        Some((self.held >> self.count) & ((1 << bits) - 1))
+        Some(value)
     }
 
-    fn get_wide(&mut self, bits: u32) -> Option<u64> {
-        let high = if bits > 32 { self.get(bits - 32)? } else { 0 };
-        Some((high << 32) | self.get(bits.min(32))?)
-    }
-
-    fn get64(&mut self) -> Option<u64> {
-        self.get_wide(64)
+    /// More bits than are held at once, or than there are.
+    #[cold]
+    fn get_in_two(&mut self, bits: u32) -> Option<u64> {
+        let rest = bits.checked_sub(32).filter(|rest| *rest > 0)?;
+        let high = self.get(rest)?;
+        Some((high << 32) | self.get(32)?)
     }
 }
 
@@ -232,6 +282,22 @@ mod tests {
             prop_assert!(out.len() <= usize::from(count));
             prop_assert!(!whole || out.len() == usize::from(count));
         }
+    }
+
+    #[test]
+    fn short_chunks_are_joined_and_a_torn_one_is_left_as_it_is() {
+        let samples: Vec<Sample> = (0..300).map(|n| Sample { t: n * 15_000, v: n as f64 }).collect();
+        let mut chunks: Vec<Chunk> = [&samples[..120], &samples[120..160], &samples[160..161], &samples[161..]]
+            .into_iter()
+            .filter_map(Chunk::pack)
+            .collect();
+        let joined = join(chunks.clone());
+        assert_eq!(joined.iter().map(|chunk| chunk.count).collect::<Vec<_>>(), [120, 120, 60]);
+        let mut out = Vec::new();
+        assert!(joined.iter().all(|chunk| chunk.unpack(i64::MIN, i64::MAX, &mut out)));
+        assert_eq!(bits(&out), bits(&samples));
+        chunks[2].bytes = Box::default();
+        assert_eq!(join(chunks).len(), 4);
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! Moves what is older than two hours from the head into a block, and keeps the head within its memory.
+//!
+//! When memory is short the head gets shorter: at least ten minutes at once go into a block that ends early, which takes
+//! in the one before it of the same two hours (`merge.rs`). Then no new series are taken; the samples of known ones
+//! always are.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::TryLockError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Inner;
-use super::head::Member;
+use crate::base::units::Size;
 
 /// Length of a block, and the grid it lies on.
 pub(super) const BLOCK: i64 = 2 * 3_600_000;
 /// What rules look at stays in memory so long beyond the end of a block.
 const MARGIN: i64 = 10 * 60_000;
-/// How much stays when memory is short.
+/// How much stays when memory is short, and how much goes at least.
 const SHORT: i64 = 10 * 60_000;
 /// How often the bounds are looked at.
 const LOOK: i64 = 10_000;
@@ -27,13 +30,12 @@ impl Inner {
         }
         {
             let mut state = self.lock();
-            let soon = t.saturating_sub(state.looked) < LOOK && t >= state.looked;
-            if soon && state.bytes <= self.limits.memory {
+            if t.saturating_sub(state.looked) < LOOK && t >= state.looked {
                 return;
             }
             state.looked = t;
             state.blame = None;
-            state.bytes = state.index.members().iter().map(|member| bytes(member)).sum();
+            state.weigh();
         }
         let _one = match self.cutting.try_lock() {
             Ok(guard) => guard,
@@ -75,26 +77,34 @@ impl Inner {
         }
     }
 
-    /// When memory is short: a block that ends earlier, then no new series, then the oldest samples go.
+    /// When memory is short: a block that ends early, then no new series, then the oldest samples go.
     fn fit(&self) {
+        let limit = self.limits.memory;
         let (bytes, oldest, newest) = {
             let state = self.lock();
             (state.bytes, state.oldest, state.newest)
         };
-        let over = bytes > self.limits.memory;
-        if over {
-            let end = newest.saturating_sub(SHORT);
-            if oldest < end && !self.cut(end) && bytes > self.limits.memory.saturating_mul(2) {
+        let end = newest.saturating_sub(SHORT);
+        if bytes > limit && oldest < end.saturating_sub(SHORT) {
+            if self.cut(end) {
+                self.lock().shortened = Some(newest);
+            } else if bytes > limit.saturating_mul(2) {
                 self.drop_oldest(end);
             }
         }
-        let still = self.lock().bytes > self.limits.memory;
-        let text = if still {
-            "its memory is full: new series are refused; collect fewer series"
-        } else {
-            "its memory is full: the newest hours are on disk already, which makes queries slower; collect fewer series"
-        };
-        self.board.note("store memory", over.then(|| text.to_owned()));
+        let state = self.lock();
+        let full = state.bytes > limit;
+        let short = state.shortened.is_some_and(|at| newest.saturating_sub(at) <= SHORT.saturating_mul(3));
+        let held = newest.saturating_sub(state.oldest).max(0) / 60_000;
+        drop(state);
+        let older = if self.blocks.is_some() { "lies on disk, which makes queries slower" } else { "is gone" };
+        let refused = if full { ", and new series are refused" } else { "" };
+        let text = format!(
+            "the {} of its head are full: it has the newest {held} min, what is older {older}{refused}; raise `memory:`, \
+             or collect fewer series",
+            Size(limit as u64)
+        );
+        self.board.note("store memory", (full || short).then_some(text));
     }
 
     /// Makes a block of what is before `end`; false when that failed, and the head is as it was.
@@ -110,18 +120,28 @@ impl Inner {
             self.forget(end);
             return true;
         };
-        let chunks = |member: Arc<Member>| {
-            let mut chunks = Vec::new();
-            member.data().before(end, &mut chunks);
-            (member.labels.clone(), chunks)
+        let rows = || {
+            members.iter().map(|member| {
+                let mut chunks = Vec::new();
+                member.data().before(end, &mut chunks);
+                (member.labels.clone(), chunks)
+            })
         };
-        match blocks.write((from, end), members.into_iter().map(chunks)) {
+        let mut taken = blocks.early(from, end);
+        let mut written = blocks.write((from, end), &taken, rows());
+        if written.is_err() && !taken.is_empty() {
+            // Of what cannot be read, or where the disk has no room for both, the new part alone.
+            taken.clear();
+            written = blocks.write((from, end), &[], rows());
+        }
+        match written {
             Ok(block) => {
                 self.board.note("store", None);
                 let mut state = self.lock();
-                blocks.add(block);
+                blocks.add(block, &taken);
                 self.forget_locked(&mut state, end);
                 drop(state);
+                blocks.remove(&taken);
                 let retention = i64::try_from(self.limits.retention.as_millis()).unwrap_or(i64::MAX);
                 blocks.expire(end.saturating_sub(retention), self.limits.size);
                 true
@@ -157,14 +177,10 @@ impl Inner {
         state.recount();
         state.oldest =
             state.index.members().iter().filter_map(|m| m.data().range()).map(|r| r.0).min().unwrap_or(i64::MAX);
-        state.bytes = state.index.members().iter().map(|member| bytes(member)).sum();
+        state.weigh();
         if state.families.len() > state.index.members().len().saturating_mul(4).saturating_add(1000) {
             state.families = BTreeMap::new();
         }
         self.cuts.fetch_add(1, Relaxed);
     }
-}
-
-fn bytes(member: &Member) -> usize {
-    member.data().size().2 + Member::overhead(&member.labels)
 }

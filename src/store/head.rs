@@ -18,6 +18,9 @@ pub(super) struct Member {
     data: Mutex<Data>,
 }
 
+/// Bytes of the open samples of a series that goes on.
+pub(super) const OPEN: usize = FULL * 12;
+
 /// Its samples.
 #[derive(Debug, Default)]
 pub(super) struct Data {
@@ -77,6 +80,11 @@ impl Data {
             self.start = sample.t;
         }
         let bits = sample.v.to_bits();
+        if self.open.capacity() == self.open.len() {
+            // Doubled, but no more than a full chunk.
+            let len = self.open.len();
+            self.open.reserve_exact(len.max(4).min(FULL - len));
+        }
         self.open.push([sample.t.wrapping_sub(self.start) as u32, bits as u32, (bits >> 32) as u32]);
         self.last = Some(sample);
         Taken::Yes
@@ -92,7 +100,8 @@ impl Data {
     fn seal(&mut self) {
         let samples: Vec<Sample> = self.open.iter().map(|packed| self.sample(*packed)).collect();
         self.sealed.extend(Chunk::pack(&samples));
-        self.open.clear();
+        // Its room goes too: it would stand empty for half an hour in which the new chunk needs as much.
+        self.open = Vec::new();
     }
 
     fn sample(&self, [far, low, high]: [u32; 3]) -> Sample {
@@ -165,6 +174,17 @@ impl Data {
             }
         }
         self.sealed.shrink_to_fit();
+        if self.open.capacity() > 2 * self.open.len() {
+            self.open.shrink_to_fit();
+        }
+    }
+
+    /// Bytes that it takes, or will soon: a series that goes on fills its open samples, so that what is admitted today
+    /// is still within the bound in half an hour.
+    pub(super) fn weight(&self) -> usize {
+        let (_, _, bytes) = self.size();
+        let open = self.open.capacity() * 12;
+        if self.ended() { bytes } else { bytes - open + open.max(OPEN) }
     }
 
     /// Samples and chunks held, and the bytes that they take.

@@ -72,19 +72,48 @@ impl Index {
             if row.part.last < from || row.part.first > to || !wishes.iter_mut().all(|wish| wish.wants(self, &row)) {
                 continue;
             }
-            let mut word = |number: u32| {
-                let slot = &mut made[number as usize];
-                Arc::clone(slot.get_or_insert_with(|| self.word(number).into()))
-            };
-            let labels =
-                Labels::shared(row.pairs().map(|(name, value)| Label { name: word(name), value: word(value) }));
-            found(labels, row.part);
+            found(self.labels(&row, &mut made), row.part);
         }
+    }
+
+    /// `made`: the words that were needed before.
+    fn labels(&self, row: &Row<'_>, made: &mut [Option<Arc<str>>]) -> Labels {
+        let mut word = |number: u32| {
+            let slot = &mut made[number as usize];
+            Arc::clone(slot.get_or_insert_with(|| self.word(number).into()))
+        };
+        Labels::shared(row.pairs().map(|(name, value)| Label { name: word(name), value: word(value) }))
     }
 
     fn word(&self, number: u32) -> &str {
         let (at, len) = self.words.get(number as usize).copied().unwrap_or_default();
         std::str::from_utf8(&self.raw[at as usize..][..len as usize]).unwrap_or_default()
+    }
+}
+
+/// All series of an index in the order in which they were written, which is that of their labels.
+pub(super) struct Rows {
+    index: Arc<Index>,
+    made: Vec<Option<Arc<str>>>,
+    at: usize,
+    left: u32,
+}
+
+impl Rows {
+    pub(super) fn new(index: Arc<Index>) -> Self {
+        Self { made: vec![None; index.words.len()], at: index.series, left: index.count, index }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = (Labels, Part);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let mut rest = &self.index.raw[self.at..];
+        let row = row(&mut rest)?;
+        self.at = self.index.raw.len() - rest.len();
+        Some((self.index.labels(&row, &mut self.made), row.part))
     }
 }
 

@@ -1,8 +1,11 @@
 //! The label set of a series, its name among them, as Prometheus has it.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::{self, Write};
 use std::sync::Arc;
+
+use crate::base::go::quoted;
 
 /// The label that holds the metric's name.
 pub const NAME: &str = "__name__";
@@ -137,7 +140,8 @@ impl fmt::Display for Labels {
             let comma = if index > 0 { ", " } else { "" };
             let bare = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
                 && !name.starts_with(|c: char| c.is_ascii_digit());
-            if bare { write!(out, "{comma}{name}={value:?}")? } else { write!(out, "{comma}{name:?}={value:?}")? }
+            let name = if bare { Cow::Borrowed(name) } else { Cow::Owned(quoted(name)) };
+            write!(out, "{comma}{name}={}", quoted(value))?;
         }
         out.write_char('}')
     }

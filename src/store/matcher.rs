@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+use crate::base::re2;
+
 /// How value and pattern are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -27,11 +29,8 @@ pub struct Matcher {
     regex: Option<Regex>,
 }
 
-/// Bytes of a compiled pattern; a larger one is refused.
-const REGEX_BYTES: usize = 1 << 20;
-
 impl Matcher {
-    /// A demand; the pattern of `=~` and `!~` is anchored at both ends, as in Prometheus.
+    /// A demand; the pattern of `=~` and `!~` is Go's and must match the whole value, as in Prometheus.
     ///
     /// # Errors
     /// The pattern is none, or too large.
@@ -39,13 +38,7 @@ impl Matcher {
         let value = value.into();
         let regex = match op {
             Op::Equal | Op::NotEqual => None,
-            Op::Match | Op::NotMatch => {
-                let built = regex::RegexBuilder::new(&format!("^(?s:{value})$")).size_limit(REGEX_BYTES).build();
-                Some(built.map_err(|error| {
-                    let text = error.to_string();
-                    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-                })?)
-            }
+            Op::Match | Op::NotMatch => Some(re2::whole(&value)?),
         };
         Ok(Self { name: name.into(), op, value, regex })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::ask::Family;
-use super::head::{Member, Taken};
+use super::head::{self, Member, Taken};
 use super::index::Index;
 use super::labels::NAME;
 use super::sample::STALE;
@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) bytes: usize,
     /// When the bounds were looked at.
     pub(super) looked: i64,
+    /// When a block ended early, because memory was short.
+    pub(super) shortened: Option<i64>,
     pub(super) rounds: HashMap<Key, Round>,
     /// What was pushed before the start is pushed once more.
     pub(super) restoring: bool,
@@ -118,6 +120,7 @@ impl State {
             newest: i64::MIN,
             bytes: 0,
             looked: i64::MIN,
+            shortened: None,
             rounds: HashMap::new(),
             restoring: false,
             families: BTreeMap::new(),
@@ -141,6 +144,12 @@ impl State {
             self.newest = self.newest.max(sample.t);
         }
         taken
+    }
+
+    /// Works out what the head takes.
+    pub(super) fn weigh(&mut self) {
+        let weight = |member: &Arc<Member>| Member::overhead(&member.labels) + member.data().weight();
+        self.bytes = self.index.members().iter().map(weight).sum();
     }
 
     /// Ends what a source wrote and forgets the source.
@@ -275,7 +284,7 @@ impl Inner {
             self.over(state, labels, owner, full);
             return None;
         }
-        state.bytes = state.bytes.saturating_add(Member::overhead(labels));
+        state.bytes = state.bytes.saturating_add(Member::overhead(labels) + head::OPEN);
         *state.counts.entry(owner).or_default() += 1;
         Some(state.index.add(labels, owner))
     }

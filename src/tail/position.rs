@@ -108,6 +108,14 @@ pub(super) fn is_of(position: &Position, others: &[String]) -> bool {
     others.iter().any(|glob| xxh3_64(glob.as_bytes()) == group)
 }
 
+/// How many files' positions a later version wrote: these files are read as if nobody had seen them.
+pub(super) fn of_later_versions(positions: &[Position]) -> usize {
+    let later = |position: &&Position| {
+        position.key.starts_with(FILE) && position.value.first().is_some_and(|version| *version > VERSION)
+    };
+    positions.iter().filter(later).count()
+}
+
 /// Reads a position; `None` for one of another source, a forgotten or a broken one.
 pub(crate) fn decode(position: &Position) -> Option<Known> {
     let (kind, id) = position.key.split_first_chunk::<4>()?;
@@ -180,5 +188,7 @@ mod tests {
         let with = |value: &[u8]| decode(&Position { key: whole.key.clone(), value: value.into() });
         assert!((0..whole.value.len()).all(|len| with(&whole.value[..len]).is_none()));
         assert_eq!(with(&[0; LEN]), None);
+        let later = Position { key: whole.key.clone(), value: Box::from([VERSION + 1; LEN]) };
+        assert_eq!((decode(&later), of_later_versions(&[whole, forget(7), later.clone()])), (None, 1));
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Done, GlobError, Intake, Now, Settings, Tailer};
+use super::{Done, GlobError, Intake, Now, Settings, Tailer, position};
 use crate::base::clock;
 use crate::base::stop::Stop;
 use crate::signal::frame::Position;
@@ -41,6 +41,13 @@ pub fn start(
     stop: Stop,
 ) -> Result<JoinHandle<()>, StartError> {
     let origin = Instant::now();
+    let later = position::of_later_versions(positions);
+    board.note(
+        "files version",
+        (later > 0).then(|| {
+            format!("the positions of {later} files were written by a later version of plimsoll: these are read anew")
+        }),
+    );
     let tailer = Tailer::new(settings, positions, Box::new(intake), &board, now(origin))?;
     let thread = std::thread::Builder::new().name("tail".into());
     let runner = Runner { tailer, origin, board, stop };

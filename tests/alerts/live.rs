@@ -104,3 +104,23 @@ fn a_rule_whose_target_is_down_cannot_fire_one_without_source_is_not_here_and_th
         other => Err(format!("{other:?}")),
     });
 }
+
+#[test]
+fn a_box_with_more_series_than_the_memory_it_was_given_says_so_and_what_to_do() {
+    let rig = Rig::new();
+    for number in 0..3000 {
+        rig.target.set(&format!("visits_total{{visitor=\"{number}\"}}"), 1.0);
+    }
+    // Of 20 MiB the head gets five, which 3,000 series fill.
+    let sources = rig.sources().replace("interval: 1s", "interval: 1s, series: 5000");
+    rig.site.config(&format!("memory: 20MiB\nalerts: off\n{sources}"));
+    let _agent = rig.start();
+    let screen = wait_for("a word about memory in the status", SOON, || {
+        let screen = String::from_utf8(rig.site.run(&["status"]).stdout).map_err(|error| error.to_string())?;
+        if screen.contains("5 MiB of its head are full") { Ok(screen) } else { Err(screen) }
+    });
+    let words = ["new series are refused", "raise `memory:`", "visits_total alone has", "its label visitor"];
+    for word in words {
+        assert!(screen.contains(word), "no {word:?}: {screen}");
+    }
+}

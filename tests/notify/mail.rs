@@ -3,11 +3,15 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
-use super::{Running, alert, until};
+use super::harness::{Process, wait_for};
+use super::{LIMIT, Running, alert, until};
 
 /// Speaks SMTP (RFC 5321) as far as a client needs it.
 #[derive(Clone)]
@@ -112,5 +116,83 @@ async fn a_mail_server_without_tls_gets_nothing_where_tls_is_wanted() {
         let entry = running.entry("mail");
         until("a failure", || (entry.retries.get() > 0).then_some(())).await;
         assert_eq!(mail.mails(), [] as [String; 0], "{security}");
+    }
+}
+
+/// An authority, `ca.pem`, and what it vouches for: a server by the name of `localhost`.
+fn certificates(dir: &Path) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "an authority of the test's own");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(dir.join("server.pem"), server.pem()).unwrap();
+    std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
+}
+
+/// aiosmtpd, which takes mail over TLS from `plimsoll` with its password only.
+struct Server {
+    process: Process,
+    port: u16,
+}
+
+impl Server {
+    fn start(dir: &Path, security: &str) -> Self {
+        let mut command = Command::new("/usr/bin/python3");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/notify/smtpd.py");
+        command.args(["-u", "-B"]).arg(script).arg(security).arg(dir.join("server.pem")).arg(dir.join("server.key"));
+        let mut process = Process::start(&mut command, &dir.join(format!("{security}.log")));
+        let port = wait_for("a mail server that is ready", LIMIT, || {
+            process.check();
+            let log = process.log();
+            log.lines().find_map(|line| line.strip_prefix("port ")?.parse().ok()).ok_or(log)
+        });
+        Self { process, port }
+    }
+
+    fn mails(&self) -> Vec<Value> {
+        self.process.log().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_mail_server_takes_mail_over_tls_from_the_first_byte_and_after_starttls() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(dir.path());
+    certificates(other.path());
+    for security in ["starttls", "tls"] {
+        let server = Server::start(dir.path(), security);
+        let config = |ca: &Path, password: &str| {
+            let file = dir.path().join(password);
+            std::fs::write(&file, password).unwrap();
+            json!({ "email": {
+                "smarthost": format!("localhost:{}", server.port), "security": security,
+                "from": "plimsoll@example.com", "to": ["ops@example.com", "night@example.com"],
+                "username": "plimsoll", "password": { "file": file }, "tls": { "ca": ca },
+            } })
+        };
+        // Neither a server that somebody else vouches for nor a wrong password gets a mail through.
+        for (ca, password, why) in [(other.path(), "sesame", "set tls.ca"), (dir.path(), "wrong", "535")] {
+            let running = Running::new(&[("mail", config(&ca.join("ca.pem"), password))]);
+            running.offer(&[alert("Down")]);
+            let entry = running.entry("mail");
+            until("a failure", || (entry.retries.get() > 0).then_some(())).await;
+            let said = entry.answer.get();
+            assert!(said.contains(why), "{security}: {said}");
+        }
+        assert_eq!(server.mails(), [] as [Value; 0], "{security}");
+        let running = Running::new(&[("mail", config(&dir.path().join("ca.pem"), "sesame"))]);
+        running.offer(&[alert("Down")]);
+        let mail = until("a mail", || server.mails().pop()).await;
+        let envelope = json!([mail["from"], mail["to"], mail["login"]]);
+        let expected = json!(["plimsoll@example.com", ["ops@example.com", "night@example.com"], "plimsoll"]);
+        assert_eq!(envelope, expected, "{security}");
+        assert!(mail["tls"].as_str().is_some_and(|version| version.starts_with("TLSv1.")), "{security}: {mail}");
+        assert!(mail["text"].as_str().unwrap().contains("Firing: Down is wrong"), "{mail}");
+        let entry = running.entry("mail");
+        until("its end", || (entry.alerts.get() == 1).then_some(())).await;
+        assert_eq!((server.mails().len(), entry.retries.get()), (1, 0), "{security}");
     }
 }

@@ -76,3 +76,24 @@ async fn a_silence_in_alertmanager_stands_in_the_ledger() {
     ledger.end(&resolved(&noisy));
     assert!(!ledger.fires());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_inhibition_in_alertmanager_stands_in_the_ledger_with_the_name_of_what_inhibits() {
+    let rule = "{ source_matchers: [alertname=HostDown], target_matchers: [alertname=Slow], equal: [instance] }";
+    let Some(server) = Alertmanager::start_with(free_port(), &format!("inhibit_rules: [ {rule} ]\n")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(Ledger::open(&dir.path().join("alerts.jsonl"), MOST_BYTES, now()).unwrap());
+    let config = json!({ "alertmanager": { "endpoints": [server.endpoint()] } });
+    let running = Running::with(&[("am", config)], None, Some(Arc::clone(&ledger)));
+    for alert in [alert("Slow"), alert("HostDown")] {
+        ledger.begin(&alert, alert.labels.get("alertname"));
+        running.offer(&[alert]);
+    }
+    let held = until("an inhibition in the ledger", || {
+        let all = ledger.read(0, i64::MAX, |one| !one.silenced().is_empty()).unwrap();
+        (!all.is_empty()).then_some(all)
+    })
+    .await;
+    let held: Vec<_> = held.iter().map(|one| (one.rule.as_str(), one.silenced())).collect();
+    assert_eq!(held, [("Slow", ["inhibited by HostDown".to_owned()].as_slice())]);
+}

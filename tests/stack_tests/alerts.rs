@@ -81,4 +81,8 @@ fn rules_are_shown_with_their_state_on_the_command_line_and_over_http() {
         if text.contains("Full") { Ok(text) } else { Err(text) }
     });
     assert!(history.contains("fires") && history.contains("nobody was told"), "{history}");
+    let review = site.run(&["alerts", "review", "--over", "1h", "--json"]);
+    let review: Value = serde_json::from_slice(&review.stdout).unwrap();
+    let full = review["rules"].as_array().unwrap().iter().find(|rule| rule["name"] == "Full").unwrap();
+    assert_eq!((&full["fired"], &full["firing"], &full["change"]), (&1.into(), &1.into(), &Value::Null), "{review:#}");
 }

@@ -44,6 +44,7 @@ fn the_doctor_finds_all_well_and_then_what_fails() {
     let facts = wait_for("a box on which all is well", Duration::from_secs(60), || {
         let (code, facts) = doctor(&site, &stack);
         let arrived = check(&facts, "prometheus", "metrics").1.starts_with("all ")
+            && check(&facts, "prometheus", "boards").0 == "ok"
             && check(&facts, "loki", "lines").1.starts_with("1 of ");
         if code == 0 && arrived { Ok(facts) } else { Err(format!("exit {code}: {facts:#}")) }
     });
@@ -55,6 +56,14 @@ fn the_doctor_finds_all_well_and_then_what_fails() {
     assert!(verdict == "warn" && words.contains("out_of_order_time_window"), "the servers' default: {words}");
     let (verdict, words, _) = check(&facts, "loki", "long lines");
     assert!(verdict == "ok" && words.contains("256KB"), "{words}");
+
+    let (verdict, words, _) = check(&facts, "boards", "stage 1");
+    assert!(verdict == "ok" && words.contains("not here: postgres"), "{words}");
+    assert_eq!(check(&facts, "boards", "stage 7").0, "not_here", "{facts:#}");
+    let (verdict, words, _) = check(&facts, "prometheus", "boards");
+    assert!(verdict == "ok" && words.starts_with("all "), "{words}");
+    let (verdict, words, _) = check(&facts, "loki", "boards");
+    assert!(verdict == "ok" && words.contains("panels of logs are answered"), "{words}");
 
     prometheus.down();
     let collect = format!("collect:\n  redis: [ {{ url: \"redis://127.0.0.1:{redis}\", interval: 1s }} ]\n");

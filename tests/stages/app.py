@@ -6,8 +6,11 @@ POOL    connections that it keeps, 4; a request without one waits
 WORKERS requests that it works on at a time, 4; others wait
 WORK    milliseconds of processor time that each request takes, 0
 FAIL    share of the requests that a bad release fails, 0
+CACHE   port of the Redis that keeps prices
+PRICES  where those are asked who know the prices: another application like this one, which becomes slow on /slower?s=3
 """
 
+import contextlib
 import ctypes
 import http.server
 import json
@@ -17,13 +20,18 @@ import random
 import threading
 import time
 import urllib.parse
+import urllib.request
 
 import psycopg2
+import redis
 
 HOST, PORT = os.environ["LISTEN"].rsplit(":", 1)
 WORK = float(os.environ.get("WORK", "0")) / 1000
 FAIL = float(os.environ.get("FAIL", "0"))
 DB = os.environ.get("DB")
+CACHE = redis.Redis(port=int(os.environ["CACHE"])) if "CACHE" in os.environ else None
+PRICES = os.environ.get("PRICES")
+SLOW = [0.0]
 WORKERS = threading.Semaphore(int(os.environ.get("WORKERS", "4")))
 POOL = queue.Queue()
 for _ in range(int(os.environ.get("POOL", "4"))):
@@ -65,12 +73,62 @@ def work(seconds):
         sum(range(1000))
 
 
+def call(limit):
+    """Asks the others, and logs how long it took."""
+    began, outcome = time.monotonic(), "answered"
+    try:
+        with urllib.request.urlopen(f"http://{PRICES}/", timeout=limit) as response:
+            return json.load(response)
+    except OSError:
+        outcome = "timed out"
+        raise
+    finally:
+        called = {"server.address": "prices.example", "seconds": round(time.monotonic() - began, 4)}
+        log("info" if outcome == "answered" else "error", f"upstream {outcome}", **called)
+
+
+def price():
+    """From the cache, else from the others, who are not waited for longer than three seconds."""
+    key = f"price:{random.randrange(50)}"
+    known = CACHE.get(key)
+    if known is None:
+        try:
+            known = call(3)["price"]
+        except OSError:
+            return {"price": None}
+        CACHE.set(key, known, ex=random.randrange(40, 80))
+    return {"price": int(known)}
+
+
+def invoice():
+    """Asks the others inside of a transaction, as one should not: the row is locked until they have answered."""
+    connection = psycopg2.connect(DB, connect_timeout=5)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("UPDATE orders SET total = total + 1 WHERE id = 1")
+            return call(60)
+    finally:
+        connection.close()
+
+
 def answer(path, query):
     if random.random() < FAIL:
         raise RuntimeError("release 42 knows no price")
     work(WORK)
-    if DB is None:
+    if path == "/slower":
+        SLOW[0] = float(query["s"][0])
         return {"ok": True}
+    if path == "/price":
+        return price()
+    if path == "/invoice":
+        return invoice()
+    if path in ("/mail", "/push"):
+        return call(60 if path == "/mail" else 2)
+    if DB is None:
+        time.sleep(SLOW[0])
+        return {"price": 42}
+    if path == "/import":
+        return {"rows": len(ask("INSERT INTO visits SELECT now() FROM generate_series(1, 500) RETURNING 1"))}
     if path == "/report":
         return {"report": ask(REPORT)[0][0]}
     if path == "/sleep":
@@ -93,7 +151,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text)
+        # One who has stopped waiting gets nothing.
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(text)
 
     def log_message(self, *_):
         pass

@@ -23,10 +23,16 @@ impl Alertmanager {
 
     /// The same at a port that was chosen before.
     pub(crate) fn start_at(port: u16) -> Option<Self> {
+        Self::start_with(port, "")
+    }
+
+    /// The same with `more` in its config.
+    pub(crate) fn start_with(port: u16, more: &str) -> Option<Self> {
         let binary = harness::binary("alertmanager")?;
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("alertmanager.yml");
-        fs::write(&config, "route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n").unwrap();
+        fs::write(&config, format!("route: {{ receiver: nobody }}\nreceivers: [ {{ name: nobody }} ]\n{more}"))
+            .unwrap();
         let mut command = Command::new(binary);
         command.arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.path={}", dir.path().join("data").display()));

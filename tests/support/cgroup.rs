@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Gone with its test.
 pub(crate) struct Cgroup {
@@ -24,7 +25,9 @@ impl Cgroup {
 
     /// The file of each version and what is written there.
     fn new(controller: &str, first: (&str, String), second: (&str, String)) -> Self {
-        let name = format!("plimsoll-test-{}", std::process::id());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("plimsoll-test-{}-{number}", std::process::id());
         let mut tried = Vec::new();
         let (old, new) = (format!("/sys/fs/cgroup/{controller}"), "/sys/fs/cgroup".to_owned());
         for (root, (file, limit)) in [(old, first), (new, second)] {

@@ -29,7 +29,7 @@ pub(crate) fn binary(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PLIMSOLL_STACK").map_or_else(cache, PathBuf::from).join(name);
     assert!(
         path.exists(),
-        "{} is missing: run tests/stack/build {name} (PLIMSOLL_NO_STACK=1 leaves it out)",
+        "{} is missing: tests/run makes it, or its script in tests/stack (PLIMSOLL_NO_STACK=1 leaves it out)",
         path.display()
     );
     Some(path)
@@ -82,8 +82,19 @@ impl Process {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Of SIGSTOP it waits for the effect: a thread that runs goes on until it is looked at.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+        if signal == Signal::STOP {
+            wait_for("a process that stands", Duration::from_secs(20), || self.stands());
+        }
+    }
+
+    fn stands(&self) -> Result<(), String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).map_err(|error| error.to_string())?;
+        let mut stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+        let runs = |stat: &String| !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'));
+        stats.find(runs).map_or(Ok(()), Err)
     }
 
     /// To it and all that it started; for a command that has a `process_group(0)` of its own.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::harness::{Process, free_port, wait_for};
-use super::release::{Folder, Release};
+use super::release::{FLOORS, Folder, Release};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,40 +17,59 @@ pub(crate) enum Kind {
     Mariadb11,
     /// MySQL 9.7, of the newest release.
     Mysql,
+    /// MySQL 8.0, the oldest that is read.
+    Mysql8,
 }
 
-pub(crate) const KINDS: [Kind; 3] = [Kind::Mariadb10, Kind::Mariadb11, Kind::Mysql];
+pub(crate) const KINDS: [Kind; 4] = [Kind::Mariadb10, Kind::Mariadb11, Kind::Mysql, Kind::Mysql8];
 
 pub(crate) struct Mysql {
     kind: Kind,
     folder: Folder,
-    _process: Process,
+    options: Vec<String>,
+    process: Option<Process>,
     pub(crate) port: u16,
 }
 
 impl Kind {
     pub(crate) fn is_mariadb(self) -> bool {
-        self != Self::Mysql
+        matches!(self, Self::Mariadb10 | Self::Mariadb11)
     }
 
     fn release(self) -> Release {
-        if self == Self::Mariadb10 { Release::Here } else { Release::Newest }
+        match self {
+            Self::Mariadb10 => Release::Here,
+            Self::Mysql8 => Release::Floor,
+            Self::Mariadb11 | Self::Mysql => Release::Newest,
+        }
     }
 
-    fn program(self) -> (&'static str, &'static [&'static str]) {
-        match self {
-            Self::Mariadb10 => ("/usr/sbin/mariadbd", &["--no-defaults"]),
+    fn program(self) -> (String, Vec<String>) {
+        let (program, rest): (&str, &[&str]) = match self {
+            Self::Mariadb10 => ("/usr/sbin/mariadbd", &[]),
             Self::Mariadb11 => (
                 "/opt/mariadb/usr/sbin/mariadbd",
                 &[
-                    "--no-defaults",
                     "--basedir=/opt/mariadb/usr",
                     "--lc-messages-dir=/opt/mariadb/usr/share/mariadb",
                     "--character-sets-dir=/opt/mariadb/usr/share/mariadb/charsets",
                 ],
             ),
-            Self::Mysql => ("/usr/sbin/mysqld", &["--no-defaults", "--mysqlx=OFF"]),
-        }
+            Self::Mysql => ("/usr/sbin/mysqld", &["--mysqlx=OFF"]),
+            Self::Mysql8 => {
+                let own = format!("{FLOORS}/mysql");
+                let rest = [
+                    "--no-defaults".to_owned(),
+                    format!("--basedir={own}"),
+                    format!("--lc-messages-dir={own}/share"),
+                    format!("--character-sets-dir={own}/share/charsets"),
+                    "--mysqlx=OFF".to_owned(),
+                ];
+                return (self.release().program(&[&format!("{own}/bin/mysqld")]), rest.to_vec());
+            }
+        };
+        let rest = std::iter::once("--no-defaults").chain(rest.iter().copied()).map(str::to_owned).collect();
+        (program.to_owned(), rest)
     }
 }
 
@@ -58,32 +77,45 @@ impl Mysql {
     /// A new server that runs; its `root` has no password and comes by the socket.
     pub(crate) fn start(kind: Kind, options: &[&str]) -> Self {
         let folder = kind.release().folder("mysql");
-        let (program, first) = kind.program();
-        let server = || {
-            let mut command = kind.release().command("mysql", program);
-            command.args(first).arg(format!("--datadir={}/data", folder.inside()));
-            // A server that starts removes the temporary tables of others from where its own would be.
-            command.arg(format!("--tmpdir={}", folder.inside()));
-            command
-        };
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut server = Self { kind, folder, options, process: None, port: free_port() };
+        let mut first = server.command();
         if kind.is_mariadb() {
-            bootstrap(kind, &folder, &mut server());
+            bootstrap(kind, &server.folder, &mut first);
         } else {
-            let output = server().arg("--initialize-insecure").output().unwrap();
+            let output = first.arg("--initialize-insecure").output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
-        let port = free_port();
-        let mut command = server();
-        command.args([format!("--port={port}"), format!("--socket={}/socket", folder.inside())]);
-        command.args([format!("--pid-file={}/pid", folder.inside())]);
-        command.args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"]).args(options);
-        let mut process = Process::start(&mut command, &folder.path().join("log"));
+        server.up();
+        server
+    }
+
+    fn command(&self) -> Command {
+        let (program, first) = self.kind.program();
+        let mut command = self.kind.release().command("mysql", &program);
+        command.args(&first).arg(format!("--datadir={}/data", self.folder.inside()));
+        // A server that starts removes the temporary tables of others from where its own would be.
+        command.arg(format!("--tmpdir={}", self.folder.inside()));
+        command
+    }
+
+    /// Starts it, also again with what it had.
+    pub(crate) fn up(&mut self) {
+        let inside = self.folder.inside();
+        let mut command = self.command();
+        command.args([format!("--port={}", self.port), format!("--socket={inside}/socket")]);
+        command.args([format!("--pid-file={inside}/pid")]);
+        command.args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"]).args(&self.options);
+        let process = self.process.insert(Process::start(&mut command, &self.folder.path().join("log")));
         wait_for("a MySQL that answers", Duration::from_secs(60), || {
             process.check();
-            let output = client(kind, &folder).args(["-e", "SELECT 1"]).output().unwrap();
+            let output = client(self.kind, &self.folder).args(["-e", "SELECT 1"]).output().unwrap();
             if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
         });
-        Self { kind, folder, _process: process, port }
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.process.as_mut().unwrap()
     }
 
     /// The rows that `sql` gives, separated by tabs.

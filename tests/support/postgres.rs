@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::harness::{Process, free_port, wait_for};
-use super::release::{Folder, Release};
+use super::release::{FLOORS, Folder, Release};
 
 pub(crate) struct Postgres {
     release: Release,
@@ -15,6 +15,9 @@ pub(crate) struct Postgres {
     process: Option<Process>,
     pub(crate) port: u16,
 }
+
+/// The oldest that is read, this system's, and the newest.
+pub(crate) const VERSIONS: [Release; 3] = [Release::Floor, Release::Here, Release::Newest];
 
 impl Postgres {
     /// A new cluster that runs, with pg_stat_statements and what `settings` adds.
@@ -33,7 +36,9 @@ impl Postgres {
     /// A standby of `self` that streams; `settings` name its slot, if any.
     pub(crate) fn standby(&self, settings: &str) -> Self {
         let folder = self.release.folder("postgres");
-        let mut copy = self.release.command("postgres", &bin(self.release, "pg_basebackup"));
+        // The oldest comes without it, and this system's copies from every older one.
+        let from = if self.release == Release::Floor { Release::Here } else { self.release };
+        let mut copy = from.command("postgres", &bin(from, "pg_basebackup"));
         copy.args(["-D", &format!("{}/data", folder.inside()), "-h", "127.0.0.1", "-p", &self.port.to_string()]);
         copy.args(["-U", "postgres", "-R", "-c", "fast", "--no-sync"]);
         run(&mut copy);
@@ -188,6 +193,9 @@ impl Drop for Postgres {
 }
 
 fn bin(release: Release, name: &str) -> String {
+    if release == Release::Floor {
+        return release.program(&[&format!("{FLOORS}/postgres/bin/{name}")]);
+    }
     let paths = ["18", "17", "16", "15", "14"].map(|version| format!("/usr/lib/postgresql/{version}/bin/{name}"));
     release.program(&paths.each_ref().map(String::as_str))
 }

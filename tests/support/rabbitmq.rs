@@ -19,6 +19,8 @@ pub(crate) struct Rabbitmq {
     pub(crate) port: u16,
     /// Of the management plugin.
     pub(crate) web: u16,
+    /// Of its metrics for Prometheus.
+    pub(crate) metrics: u16,
 }
 
 /// The rights that the docs name.
@@ -28,11 +30,11 @@ impl Rabbitmq {
     /// Starts it; `ready` waits for it, so that others can start meanwhile.
     pub(crate) fn start(release: Release) -> Self {
         let folder = release.folder("rabbitmq");
-        let (port, web, mapper) = (free_port(), free_port(), free_port());
-        folder.write("enabled", "[rabbitmq_management].");
+        let (port, web, mapper, metrics) = (free_port(), free_port(), free_port(), free_port());
+        folder.write("enabled", "[rabbitmq_management,rabbitmq_prometheus].");
         let settings = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nmanagement.tcp.port = {web}\nmanagement.tcp.ip = 127.0.0.1\n\
-             collect_statistics_interval = 1000\n"
+             prometheus.tcp.port = {metrics}\nprometheus.tcp.ip = 127.0.0.1\ncollect_statistics_interval = 1000\n"
         );
         folder.write("rabbitmq.conf", &settings);
         // Not as a daemon: it would outlive the test.
@@ -41,7 +43,7 @@ impl Rabbitmq {
             epmd.args(["-address", "127.0.0.1", "-port", &mapper.to_string()]),
             &folder.path().join("mapper.log"),
         );
-        let mut server = Self { folder, release, mapper, server: None, _mapper: mapper_process, port, web };
+        let mut server = Self { folder, release, mapper, server: None, _mapper: mapper_process, port, web, metrics };
         server.up();
         server
     }

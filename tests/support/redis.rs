@@ -4,11 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::harness::{Process, free_port, wait_for};
-use super::release::{Folder, Release};
+use super::release::{FLOORS, Folder, Release};
 
 pub(crate) struct Redis {
     folder: Folder,
-    release: Release,
+    pub(crate) release: Release,
     program: &'static str,
     arguments: Vec<String>,
     process: Option<Process>,
@@ -26,8 +26,12 @@ impl Redis {
     }
 
     pub(crate) fn up(&mut self) {
-        let program = format!("/usr/bin/{}", self.program);
+        let below = if self.release == Release::Floor { format!("{FLOORS}/redis") } else { String::new() };
+        let program = format!("{below}/usr/bin/{}", self.program);
         let mut command = self.release.command("redis", &self.release.program(&[&program]));
+        if self.release == Release::Floor {
+            command.env("LD_LIBRARY_PATH", format!("{below}/usr/lib/x86_64-linux-gnu"));
+        }
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
         command.arg(self.folder.inside()).args(["--latency-monitor-threshold", "20"]).args(&self.arguments);
         let mut process = Process::start(&mut command, &self.folder.path().join("log"));

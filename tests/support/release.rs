@@ -1,4 +1,5 @@
-//! Servers of this system's release and of the newest one (`tests/stack/newest`), each with folders of its own.
+//! Servers of this system's release, of the newest one (`tests/stack/newest`) and the oldest ones that are read
+//! (`tests/stack/floors`), each with folders of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,14 @@ pub(crate) enum Release {
     Here,
     /// The one that `tests/stack/newest` made.
     Newest,
+    /// The oldest of some servers, which `tests/stack/floors` has. Its programs see it below [`FLOORS`].
+    Floor,
 }
 
-/// Both, for tests that hold for every version.
+/// Those that have every server, for tests that hold for every version.
 pub(crate) const RELEASES: [Release; 2] = [Release::Here, Release::Newest];
+/// Where servers that may not look into our folders find their programs, in a name space of their own.
+pub(crate) const FLOORS: &str = "/mnt";
 
 /// A folder that a server's programs see under the same path as we do, or below their own root.
 pub(crate) struct Folder {
@@ -28,13 +33,8 @@ impl Release {
     /// The root of its programs. Fails where it was not made: nothing is left out in silence.
     pub(crate) fn root(self) -> PathBuf {
         match self {
-            Self::Here => PathBuf::from("/"),
-            Self::Newest => {
-                let cache = std::env::var_os("PLIMSOLL_NEWEST")
-                    .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/stack/newest"), PathBuf::from);
-                assert!(cache.join(".made-of").exists(), "{} is missing: run tests/stack/newest", cache.display());
-                cache
-            }
+            Self::Here | Self::Floor => PathBuf::from("/"),
+            Self::Newest => made("newest", "PLIMSOLL_NEWEST", "newest"),
         }
     }
 
@@ -47,6 +47,12 @@ impl Release {
                 command.arg(self.root()).arg("setpriv");
                 command
             }
+            Self::Floor => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "--propagation", "private", "--", "sh", "-c"]);
+                command.arg(format!("mount --bind \"$0\" {FLOORS} && exec \"$@\"")).arg(floors()).arg("setpriv");
+                command
+            }
         };
         as_user(&mut command, user, program);
         command
@@ -56,6 +62,7 @@ impl Release {
     pub(crate) fn command_with_proc(self, user: &str, program: &str) -> Command {
         let mut command = match self {
             Self::Here => Command::new("setpriv"),
+            Self::Floor => return self.command(user, program),
             Self::Newest => {
                 let mut command = Command::new("unshare");
                 command.args(["--mount", "--propagation", "private", "--", "sh", "-c"]);
@@ -70,8 +77,10 @@ impl Release {
 
     /// The first program that is there, as its release sees it.
     pub(crate) fn program(self, pattern: &[&str]) -> String {
-        let root = self.root();
-        let found = pattern.iter().find(|path| root.join(path.trim_start_matches('/')).exists());
+        let root = if self == Self::Floor { floors() } else { self.root() };
+        let below = if self == Self::Floor { FLOORS } else { "" };
+        let there = |path: &str| root.join(path.strip_prefix(below).unwrap_or(path).trim_start_matches('/')).exists();
+        let found = pattern.iter().find(|path| there(path));
         (*found.unwrap_or_else(|| panic!("none of {pattern:?} below {}: run tests/run", root.display()))).to_owned()
     }
 
@@ -84,6 +93,19 @@ impl Release {
         assert!(chown.args([user, &folder.inside()]).status().unwrap().success());
         folder
     }
+}
+
+/// A folder of the cache. Fails where it was not made: nothing is left out in silence.
+fn made(name: &str, variable: &str, script: &str) -> PathBuf {
+    let cache = std::env::var_os(variable)
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/stack").join(name), PathBuf::from);
+    assert!(cache.join(".made-of").exists(), "{} is missing: run tests/stack/{script}", cache.display());
+    cache
+}
+
+/// The oldest servers, as we see them.
+pub(crate) fn floors() -> PathBuf {
+    made("floors", "PLIMSOLL_FLOORS", "floors/install")
 }
 
 fn as_user(command: &mut Command, user: &str, program: &str) {

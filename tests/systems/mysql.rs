@@ -1,10 +1,12 @@
 //! MySQL and MariaDB: what was done in them is what is counted.
 
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use plimsoll::collect::dial::Address;
 use plimsoll::collect::mysql::{self, Settings, options};
 use plimsoll::collect::{CollectError, Collector};
+use rustix::process::Signal;
 
 use super::harness::wait_for;
 use super::mysql_server::{KINDS, Kind, Mysql};
@@ -146,6 +148,77 @@ fn refused(kind: Kind, server: &Mysql) {
 }
 
 #[test]
+fn the_cost_of_reading_mysql_is_known() {
+    for kind in KINDS {
+        let server = start(kind, &["--server-id=1"]);
+        let runtime = runtime();
+        let mut own = collector(&server, "plimsoll", "word");
+        // With the statements of a new connection, and the digests of a minute.
+        runtime.block_on(one(&mut own, LIMIT)).result.unwrap();
+        let asked = || -> Vec<f64> {
+            let sql = "SELECT SUM(COUNT_STAR), SUM(SUM_TIMER_WAIT) / 1e9, SUM(SUM_ROWS_SENT) FROM \
+                performance_schema.events_statements_summary_by_account_by_event_name WHERE USER = 'plimsoll'";
+            server.sql(sql).split('\t').map(|number| number.parse().unwrap()).collect()
+        };
+        let first = asked();
+        for _ in 0..10 {
+            runtime.block_on(one(&mut own, LIMIT)).result.unwrap();
+        }
+        let all = asked();
+        let round: Vec<f64> = all.iter().zip(&first).map(|(all, first)| (all - first) / 10.0).collect();
+        eprintln!("{kind:?}: statements, ms and rows of the first round {first:?}, of another one {round:?}");
+        // As its docs say.
+        assert_eq!(round[0], 6.0, "{kind:?}");
+        assert!(round[2] < 2000.0, "{kind:?}: {round:?}");
+    }
+}
+
+#[test]
+fn a_mysql_that_is_hung_full_or_restarted_costs_rounds_and_is_read_again() {
+    for kind in [Kind::Mariadb10, Kind::Mysql] {
+        let mut server = start(kind, &["--server-id=1", "--max-connections=12"]);
+        let runtime = runtime();
+        let mut kept = collector(&server, "plimsoll", "word");
+        runtime.block_on(one(&mut kept, LIMIT)).result.unwrap();
+        server.process().signal(Signal::STOP);
+        let hung = runtime.block_on(one(&mut kept, Duration::from_millis(300))).result;
+        assert!(matches!(hung, Err(CollectError::Timeout(_))), "{kind:?}: {hung:?}");
+        server.process().signal(Signal::CONT);
+        runtime.block_on(one(&mut kept, LIMIT)).result.unwrap();
+        full(kind, &server, &runtime, &mut kept);
+        server.process().kill();
+        let gone = runtime.block_on(one(&mut kept, LIMIT)).result;
+        assert!(matches!(gone, Err(CollectError::Connect(_))), "{kind:?}: {gone:?}");
+        server.up();
+        let found = runtime.block_on(one(&mut kept, LIMIT));
+        found.result.as_ref().unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        assert_eq!(found.value("mysql.connection.limit", &[]), Some(12.0), "{kind:?}");
+    }
+}
+
+/// No connection is left: who has one goes on, who has none is told.
+fn full(kind: Kind, server: &Mysql, runtime: &tokio::runtime::Runtime, kept: &mut mysql::Mysql) {
+    let wait = || server.client().args(["-e", "SELECT SLEEP(300)"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut held: Vec<Child> = (0..14).map(|_| wait()).collect();
+    let told = wait_for("a server that is full", Duration::from_secs(30), || {
+        match runtime.block_on(one(&mut collector(server, "plimsoll", "word"), LIMIT)).result {
+            Ok(()) => Err("it let us in".into()),
+            Err(told) => Ok(told),
+        }
+    });
+    assert!(matches!(&told, CollectError::Connect(why) if why.contains("onnections")), "{kind:?}: {told:?}");
+    let found = runtime.block_on(one(kept, LIMIT));
+    found.result.as_ref().unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+    let connected = found.value("mysql.threads", &[("kind", "connected")]).unwrap();
+    assert!(connected >= 12.0, "{kind:?}: {connected}");
+    for client in &mut held {
+        // Those that were not let in have ended.
+        let _ended = client.kill().is_err();
+        client.wait().unwrap();
+    }
+}
+
+#[test]
 fn a_replica_that_runs_and_one_that_stands_are_told() {
     for kind in KINDS {
         let source = start(kind, &["--server-id=1"]);
@@ -157,6 +230,13 @@ fn a_replica_that_runs_and_one_that_stands_are_told() {
                 "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, MASTER_USER='repl', \
                  MASTER_PASSWORD='repl-secret', MASTER_USE_GTID=no, MASTER_LOG_FILE='bin.000001', MASTER_LOG_POS=4, \
                  MASTER_SSL=0, MASTER_SSL_VERIFY_SERVER_CERT=0; START SLAVE"
+            ));
+        } else if kind == Kind::Mysql8 {
+            // Before 8.0.22 it knows only the old words.
+            replica.sql(&format!(
+                "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, MASTER_USER='repl', \
+                 MASTER_PASSWORD='repl-secret', GET_MASTER_PUBLIC_KEY=1, MASTER_LOG_FILE='bin.000001', \
+                 MASTER_LOG_POS=4; START SLAVE"
             ));
         } else {
             replica.sql(&format!(
@@ -182,7 +262,7 @@ fn a_replica_that_runs_and_one_that_stands_are_told() {
             })
         };
         assert!(state([1.0, 1.0]).is_some(), "{kind:?}");
-        let word = if kind.is_mariadb() { "SLAVE" } else { "REPLICA" };
+        let word = if kind == Kind::Mysql { "REPLICA" } else { "SLAVE" };
         replica.sql(&format!("STOP {word} SQL_THREAD"));
         assert_eq!(state([1.0, 0.0]), None, "{kind:?}: nobody knows how late it is");
         replica.sql(&format!("STOP {word}"));

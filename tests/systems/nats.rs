@@ -1,7 +1,5 @@
 //! NATS 2.9 and 2.15 with JetStream: what was done there is what is counted.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use plimsoll::base::tls;
@@ -9,131 +7,13 @@ use plimsoll::collect::http::{Http, Login};
 use plimsoll::collect::nats::Nats as Collector;
 use plimsoll::collect::{CollectError, Collector as _};
 use rustix::process::Signal;
-use serde_json::Value;
 
 use super::fake::{Fake, Mood};
-use super::harness::{Process, free_port, get, wait_for};
-use super::release::{Folder, RELEASES, Release};
+use super::nats_server::Nats;
+use super::release::{RELEASES, Release};
 use super::round::{Round, one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// A server with JetStream.
-pub(crate) struct Nats {
-    folder: Folder,
-    release: Release,
-    process: Option<Process>,
-    port: u16,
-    pub(crate) web: u16,
-}
-
-impl Nats {
-    pub(crate) fn start(release: Release) -> Self {
-        let folder = release.folder("nats");
-        let mut server = Self { folder, release, process: None, port: free_port(), web: free_port() };
-        server.up();
-        server
-    }
-
-    fn up(&mut self) {
-        let mut command = self.release.command("nats", "/usr/sbin/nats-server");
-        command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-m", &self.web.to_string(), "-js", "-sd"]);
-        command.arg(self.folder.inside());
-        let process = self.process.insert(Process::start(&mut command, &self.folder.path().join("log")));
-        wait_for("a NATS that answers", Duration::from_secs(20), || {
-            process.check();
-            get(self.web, "/healthz", &[])
-        });
-    }
-
-    fn client(&self) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut client = Client { reader: BufReader::new(stream) };
-        assert!(client.line().starts_with("INFO "));
-        client.send("CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB _INBOX.test 1\r\n");
-        client
-    }
-}
-
-/// The text protocol, as much of it as a test needs.
-pub(crate) struct Client {
-    reader: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn send(&mut self, text: &str) {
-        self.reader.get_mut().write_all(text.as_bytes()).unwrap();
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.reader.read_line(&mut line).unwrap();
-        line
-    }
-
-    fn publish(&mut self, subject: &str, payload: &str) {
-        self.send(&format!("PUB {subject} {}\r\n{payload}\r\n", payload.len()));
-    }
-
-    fn ask(&mut self, subject: &str, payload: &str) {
-        self.send(&format!("PUB {subject} _INBOX.test {}\r\n{payload}\r\n", payload.len()));
-    }
-
-    /// The next message: the subject of its answer, and what it says.
-    fn message(&mut self) -> (String, String) {
-        loop {
-            let line = self.line();
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                ["MSG" | "HMSG", _, _, rest @ .., size] => {
-                    let mut body = vec![0; size.parse::<usize>().unwrap() + 2];
-                    self.reader.read_exact(&mut body).unwrap();
-                    let reply = rest.first().copied().unwrap_or_default().to_owned();
-                    return (reply, String::from_utf8_lossy(&body).trim_end().to_owned());
-                }
-                ["PING"] => self.send("PONG\r\n"),
-                _ => assert!(!line.is_empty() && !line.starts_with("-ERR"), "{line}"),
-            }
-        }
-    }
-
-    /// The answer of JetStream's interface, which is no error.
-    fn jetstream(&mut self, what: &str, payload: &str) -> Value {
-        self.ask(&format!("$JS.API.{what}"), payload);
-        let answer: Value = serde_json::from_str(&self.message().1).unwrap();
-        assert!(answer["error"].is_null(), "{what}: {answer}");
-        answer
-    }
-
-    /// Ten messages in `ORDERS`; `billing` took four, acknowledged two and gave one back, and took that again.
-    pub(crate) fn orders(&mut self) {
-        self.jetstream("STREAM.CREATE.ORDERS", r#"{"name":"ORDERS","subjects":["orders.>"],"max_bytes":1048576}"#);
-        for number in 0..10 {
-            self.ask(&format!("orders.{number}"), "4111-secret");
-            assert!(self.message().1.contains("ORDERS"));
-        }
-        let config = r#"{"stream_name":"ORDERS","config":{"durable_name":"billing","ack_policy":"explicit","ack_wait":3600000000000}}"#;
-        self.jetstream("CONSUMER.DURABLE.CREATE.ORDERS.billing", config);
-        self.jetstream("CONSUMER.CREATE.ORDERS", r#"{"stream_name":"ORDERS","config":{"ack_policy":"explicit"}}"#);
-        let next = "$JS.API.CONSUMER.MSG.NEXT.ORDERS.billing";
-        self.ask(next, r#"{"batch":4}"#);
-        let taken: Vec<String> = (0..4).map(|_| self.message().0).collect();
-        self.publish(&taken[0], "+ACK");
-        self.publish(&taken[1], "+ACK");
-        self.publish(&taken[3], "-NAK");
-        self.ask(next, r#"{"batch":1}"#);
-        assert!(!self.message().0.is_empty());
-        // One that waits for the next message of another consumer.
-        self.jetstream(
-            "CONSUMER.DURABLE.CREATE.ORDERS.mail",
-            r#"{"stream_name":"ORDERS","config":{"durable_name":"mail","ack_policy":"explicit","deliver_policy":"new"}}"#,
-        );
-        self.ask("$JS.API.CONSUMER.MSG.NEXT.ORDERS.mail", r#"{"batch":1,"expires":600000000000}"#);
-        self.send("PING\r\n");
-        while !self.line().starts_with("PONG") {}
-    }
-}
 
 pub(crate) fn collector(port: u16) -> Collector {
     Collector::new(Http::new(&format!("http://127.0.0.1:{port}"), &Login::None, tls::nobody().unwrap()).unwrap())

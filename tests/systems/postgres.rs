@@ -7,8 +7,7 @@ use plimsoll::collect::postgres::session::{self, Target};
 use plimsoll::collect::postgres::{self, Settings};
 
 use super::harness::wait_for;
-use super::postgres_server::Postgres;
-use super::release::RELEASES;
+use super::postgres_server::{Postgres, VERSIONS};
 use super::round::{Round, one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -31,7 +30,7 @@ pub(crate) fn look(server: &Postgres, database: &str) -> Round {
 
 #[test]
 fn what_is_done_is_what_is_counted_in_the_oldest_and_the_newest_version() {
-    for release in RELEASES {
+    for release in VERSIONS {
         let server = Postgres::start(release, "");
         server.sql("postgres", "CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll");
         server.sql("postgres", "CREATE DATABASE shop");

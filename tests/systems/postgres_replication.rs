@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::harness::wait_for;
 use super::postgres::look;
-use super::postgres_server::Postgres;
+use super::postgres_server::{Postgres, VERSIONS};
 use super::release::{RELEASES, Release};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ const STANDBY: &str = "wal_level = logical\nmax_prepared_transactions = 5\nwal_r
 
 #[test]
 fn lag_slots_and_conflicts_are_told_by_both_sides() {
-    for release in RELEASES {
+    for release in VERSIONS {
         let primary = primary(release);
         primary.sql("postgres", "SELECT pg_create_physical_replication_slot('s1', true)");
         let mut standby = primary.standby(&format!("{STANDBY}\nprimary_slot_name = 's1'\nhot_standby_feedback = on"));

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::harness::wait_for;
 use super::postgres::{look, settings};
-use super::postgres_server::Postgres;
+use super::postgres_server::{Postgres, VERSIONS};
 use super::release::{RELEASES, Release};
 use super::round::{one, runtime};
 
@@ -26,7 +26,7 @@ fn start(release: Release, more: &str) -> Postgres {
 
 #[test]
 fn known_numbers_of_operations_are_counted() {
-    for release in RELEASES {
+    for release in VERSIONS {
         let server = start(release, "checkpoint_timeout = 1h");
         let shop = [("db.namespace", "postgres")];
         let before = look(&server, "postgres");
@@ -65,7 +65,7 @@ fn known_numbers_of_operations_are_counted() {
 
 #[test]
 fn statements_are_counted_and_their_texts_tell_no_secret() {
-    for release in RELEASES {
+    for release in VERSIONS {
         let server = start(release, "");
         server.sql("postgres", "CREATE TABLE orders (id int, note text)");
         server.sql("postgres", "SELECT pg_stat_statements_reset()");
@@ -107,6 +107,65 @@ fn statements_are_counted_and_their_texts_tell_no_secret() {
         let found = runtime.block_on(one(&mut collector, LIMIT));
         found.result.unwrap();
     }
+}
+
+/// Each call of `EXECUTE` is a statement of its own: the types of nine constants, in base four.
+const MANY: &str = "DO $$ DECLARE text text; BEGIN FOR i IN 1..100000 LOOP text := 'SELECT 1'; FOR d IN 0..8 LOOP \
+    text := text || (ARRAY[', 1', ', true', ', 1.5', ', ''a''::text'])[1 + (i >> (2 * d)) % 4]; END LOOP; \
+    EXECUTE text; END LOOP; END $$";
+
+#[test]
+fn a_hundred_thousand_statements_cost_a_bounded_time_and_memory() {
+    for release in VERSIONS {
+        let settings_of = "pg_stat_statements.max = 120000\npg_stat_statements.track = all";
+        let server = start(release, settings_of);
+        server.sql("postgres", MANY);
+        // One that is called most, and is far from taking most time.
+        server.sql(
+            "postgres",
+            "DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE 'SELECT 1 AS often WHERE true'; END LOOP; END $$",
+        );
+        let kept: f64 = server.sql("postgres", "SELECT count(*) FROM pg_stat_statements(false)").parse().unwrap();
+        assert!(kept >= 100_000.0, "{release:?}: {kept}");
+        let spilled = "SELECT temp_bytes FROM pg_stat_database WHERE datname = 'postgres'";
+        let before: f64 = server.sql("postgres", spilled).parse().unwrap();
+        let runtime = runtime();
+        let mut collector = postgres::Postgres::new(settings(&server, "plimsoll", "postgres"));
+        let memory = resident();
+        let begun = std::time::Instant::now();
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        let first = begun.elapsed();
+        found.result.as_ref().unwrap_or_else(|error| panic!("{release:?}: {error}"));
+        let known = found.value("postgresql.statement.known", &[]).unwrap();
+        assert!(known >= 100_000.0, "all are counted, although few are read: {known}");
+        let calls = found.all("postgresql.statement.calls", &[]);
+        assert!(calls.len() <= 3 * 20, "{}", calls.len());
+        assert!(calls.contains(&3000.0), "the one that is called most is told: {calls:?}");
+        let begun = std::time::Instant::now();
+        runtime.block_on(one(&mut collector, LIMIT)).result.unwrap();
+        let second = begun.elapsed();
+        let grown = (resident() - memory) >> 20;
+        let own = "SELECT string_agg(round(max_exec_time::numeric, 1) || ' ms ' || rows || ' rows', '; ') FROM \
+            pg_stat_statements WHERE query LIKE '%pg_stat_statements(%' AND userid = 'plimsoll'::regrole";
+        let own = server.sql("postgres", own);
+        wait_for("what was spilled", LIMIT, || {
+            // What a session did is told when it is idle, or a second later.
+            let spilled: f64 = server.sql("postgres", spilled).parse().unwrap();
+            if spilled > before { Ok(()) } else { Err(format!("{spilled}")) }
+        });
+        let after: f64 = server.sql("postgres", spilled).parse().unwrap();
+        let spilled = (after - before) / 1e6;
+        eprintln!(
+            "{release:?}: {first:?} the first round, {second:?} the next, {grown} MiB; {own}; {spilled:.1} MB spilled"
+        );
+    }
+}
+
+/// Bytes of memory that this process has.
+fn resident() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_ascii_whitespace().next().unwrap().parse::<i64>().unwrap() * 1024
 }
 
 #[test]
@@ -199,7 +258,7 @@ fn stopped(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) 
 
 #[test]
 fn the_cost_of_the_reading_is_known() {
-    for release in RELEASES {
+    for release in VERSIONS {
         let server = start(release, "pg_stat_statements.track_utility = off");
         server.sql("postgres", "CREATE DATABASE shop");
         let runtime = runtime();

@@ -1,4 +1,4 @@
-//! Sidekiq 6.4 and 8 on a real Redis: the jobs of a real worker are counted, with the rights that the docs name.
+//! Sidekiq 6.4 on Redis 6.0, Sidekiq 7.3 and 8: the jobs of a real worker are counted, with the rights that the docs name.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use plimsoll::collect::redis::Redis as Collector;
 use plimsoll::collect::redis::queues::{Queues, Wanted};
 
 use super::bullmq::with_rights;
-use super::harness::{Process, wait_for};
+use super::harness::{Process, now, wait_for};
 use super::redis_server::Redis;
-use super::release::{Folder, RELEASES, Release};
+use super::release::{FLOORS, Folder, Release, floors};
 use super::round::{Round, one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The lines of `src/collect/redis.rs`.
 const RIGHTS: &str = "+ping +info +slowlog|get +slowlog|len +latency|latest +client|list %R~queue* %R~retry \
-                      %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +smembers +hmget +get";
+                      %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +smembers +hmget +get \
+                      +hvals";
 
 /// A worker with two places that holds one job.
 struct Sidekiq {
@@ -29,13 +30,38 @@ impl Sidekiq {
         let folder = release.folder("redis");
         let script = folder.write("sidekiq.rb", include_str!("workers/sidekiq.rb"));
         let url = format!("redis://127.0.0.1:{}/0", server.port);
+        let libraries = libraries(release);
         let mut produce = release.command_with_proc("redis", "/usr/bin/ruby");
-        let output = produce.args([&script, "produce"]).env("REDIS_URL", &url).output().unwrap();
+        produce.args([&script, "produce"]).env("REDIS_URL", &url).env("RUBYLIB", &libraries);
+        let output = produce.output().unwrap();
         assert!(String::from_utf8_lossy(&output.stdout).ends_with("ready\n"), "{output:?}");
-        let mut work = release.command_with_proc("redis", "/usr/bin/sidekiq");
+        let mut work = release.command_with_proc("redis", "/usr/bin/ruby");
+        work.arg(program(release)).env("RUBYLIB", &libraries);
         work.args(["-r", &script, "-q", "mail", "-c", "2"]).env("REDIS_URL", &url);
         Self { process: Process::start(&mut work, &folder.path().join("log")), folder }
     }
+}
+
+/// Where the gems of 7.3 lie, as they are seen by it.
+const GEMS: &str = "sidekiq/usr/share/rubygems-integration/all/gems";
+
+fn program(release: Release) -> String {
+    match release {
+        Release::Floor => format!("{FLOORS}/{GEMS}/sidekiq-7.3.2/bin/sidekiq"),
+        _ => "/usr/bin/sidekiq".to_owned(),
+    }
+}
+
+/// The folders that Ruby looks into first.
+fn libraries(release: Release) -> String {
+    if release != Release::Floor {
+        return String::new();
+    }
+    let gems = std::fs::read_dir(floors().join(GEMS)).unwrap().map(|gem| gem.unwrap().file_name());
+    let gems = gems.map(|gem| format!("{FLOORS}/{GEMS}/{}/lib", gem.display()));
+    gems.map(|lib| if lib.contains("/concurrent-ruby-") { lib + "/concurrent-ruby" } else { lib })
+        .collect::<Vec<_>>()
+        .join(":")
 }
 
 fn value(found: &Round, queue: &str, name: &str, state: Option<&str>) -> Option<f64> {
@@ -58,13 +84,23 @@ fn check(release: Release, found: &Round) {
     assert_eq!(value(found, "mail", "queue.oldest.age", None), Some(0.0), "{release:?}");
     let age = value(found, "other", "queue.oldest.age", None).unwrap();
     assert!(age > 0.1 && age < 120.0, "{release:?}: {age}: seconds and milliseconds are told apart");
+    // Whole seconds are kept, so a job that was begun in this one has run for up to one already.
+    let running = found.value("sidekiq.job.running.max", &[]).unwrap();
+    assert!(running > 0.0 && running < 180.0, "{release:?}: {running}: the one that is held");
+    let silent = found.value("sidekiq.process.heartbeat.age.max", &[]).unwrap();
+    assert!((0.0..60.0).contains(&silent), "{release:?}: {silent}");
+    let round_trip = found.value("sidekiq.process.redis.round_trip.max", &[]).unwrap();
+    assert!(round_trip > 0.0 && round_trip < 60.0, "{release:?}: {round_trip}");
 }
 
 #[test]
 fn the_jobs_of_sidekiq_are_counted_as_its_worker_left_them() {
     let runtime = runtime();
-    let all = RELEASES.map(|release| {
-        let server = Redis::start(release, "redis-server", &[]);
+    // 6.4, 7.3 and 8, on Redis 6.0, 7 and 8.
+    let versions =
+        [(Release::Here, Release::Floor), (Release::Floor, Release::Here), (Release::Newest, Release::Newest)];
+    let all = versions.map(|(release, redis)| {
+        let server = Redis::start(redis, "redis-server", &[]);
         let sidekiq = Sidekiq::start(release, &server);
         (release, server, sidekiq)
     });
@@ -86,7 +122,49 @@ fn the_jobs_of_sidekiq_are_counted_as_its_worker_left_them() {
         assert!(sidekiq.folder.path().exists());
         server.ask(&["CONFIG", "RESETSTAT"]);
         assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
-        // 7 in a round, 2 for each queue, 1 for each process: as its docs say.
-        assert_eq!(super::bullmq::calls(&server, "llen lindex zcard get smembers hmget"), 7 + 2 * 2 + 1);
+        // 7 in a round, 2 for each queue, 3 for each process: as its docs say.
+        assert_eq!(super::bullmq::calls(&server, "llen lindex zcard get smembers hmget hvals"), 7 + 2 * 2 + 3);
+        // Who gave the rights of an earlier version loses nothing else.
+        let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());
+        let mut collector = Collector::new(with_rights(&server, &RIGHTS.replace("+hvals", "")), queues);
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        assert!(found.result.is_ok() && value(&found, "*", "queue.failed", None) == Some(3.0), "{release:?}");
+        assert_eq!(found.value("sidekiq.job.running.max", &[]), None);
+        assert!(collector.detail().contains("cannot be read without +hvals"), "{}", collector.detail());
     }
+}
+
+#[test]
+fn a_process_that_hangs_and_the_job_that_runs_longest_are_told() {
+    // What Sidekiq 6.4 (`workers`), 6.5 and 7 (`work`) and 8 keep, after their sources and what was seen of 7.3 and 8.1:
+    // 6.5 can be had from none of the registries.
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    let now = now() / 1_000_000_000;
+    let processes = [("old:1:aa", "workers", 30, 900), ("new:2:bb", "work", 5, 40), ("idle:3:cc", "work", 2, 0)];
+    for (id, key, silent, running) in processes {
+        server.ask(&["SADD", "processes", id]);
+        let info = r#"{"queues":["mail"],"concurrency":5}"#;
+        let beat = format!("{}.25", now - silent);
+        server.ask(&["HSET", id, "info", info, "busy", "1", "beat", &beat, "rtt_us", &(silent * 100).to_string()]);
+        if running > 0 {
+            let work =
+                format!(r#"{{"queue":"mail","payload":"{{\"args\":[\"secret\"]}}","run_at":{}}}"#, now - running);
+            server.ask(&["HSET", &format!("{id}:{key}"), "tid1", &work]);
+            let other = format!(r#"{{"queue":"mail","payload":"{{}}","run_at":{}}}"#, now - 1);
+            server.ask(&["HSET", &format!("{id}:{key}"), "tid2", &other]);
+        }
+    }
+    // One that died: its hash has expired.
+    server.ask(&["SADD", "processes", "dead:4:dd"]);
+    let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());
+    let mut collector = Collector::new(with_rights(&server, RIGHTS), queues);
+    let found = runtime().block_on(one(&mut collector, LIMIT));
+    found.result.as_ref().unwrap();
+    let running = found.value("sidekiq.job.running.max", &[]).unwrap();
+    assert!((900.0..960.0).contains(&running), "{running}");
+    let silent = found.value("sidekiq.process.heartbeat.age.max", &[]).unwrap();
+    assert!((29.0..90.0).contains(&silent), "{silent}");
+    assert_eq!(found.value("sidekiq.process.redis.round_trip.max", &[]), Some(0.003));
+    assert_eq!(value(&found, "*", "queue.consumers", None), Some(3.0));
+    assert!(!format!("{:?}", found.samples).contains("secret"));
 }

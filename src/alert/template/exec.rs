@@ -3,9 +3,9 @@
 use super::functions::{self, Param};
 use super::node::{Arg, Branch, Command, Node, Operand, Pipe};
 use super::parse::Parsed;
-use super::printf::quoted;
 use super::value::Value;
 use super::{Ask, Data};
+use crate::base::go::quoted;
 
 /// What a template may cost: more than any that people write, and never a box.
 const MAX_STEPS: usize = 100_000;

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use regex::RegexBuilder;
-
 use super::builtins as go;
 use super::exec::Run;
-use super::number;
 use super::printf;
 use super::value::{Sample, Value};
 use crate::alert::rules::duration;
+use crate::base::go::{general, quoted};
+use crate::base::re2;
 
 /// What a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,12 +135,12 @@ const FUNCTIONS: &[Function] = &[
     exact("humanize1024", &[A], |_, args| Ok(Value::text(humanize1024(float(&args[0])?)))),
     exact("humanizeDuration", &[A], |_, args| Ok(Value::text(humanize_duration(float(&args[0])?)))),
     exact("humanizePercentage", &[A], |_, args| {
-        Ok(Value::text(format!("{}%", number::general(float(&args[0])? * 100.0, Some(4)))))
+        Ok(Value::text(format!("{}%", general(float(&args[0])? * 100.0, Some(4)))))
     }),
     exact("humanizeTimestamp", &[A], |_, args| {
         let value = float(&args[0])?;
         if !value.is_finite() {
-            return Ok(Value::text(number::general(value, Some(4))));
+            return Ok(Value::text(general(value, Some(4))));
         }
         Ok(Value::text(time(value)?.print()))
     }),
@@ -188,9 +187,9 @@ fn no_duration(text: &str) -> String {
     let unit = unit.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
     let known = ["y", "w", "d", "h", "m", "s", "ms", ""].contains(&unit);
     if known || !text.starts_with(|c: char| c.is_ascii_digit()) {
-        return format!("not a valid duration string: {}", printf::quoted(text));
+        return format!("not a valid duration string: {}", quoted(text));
     }
-    format!("unknown unit {} in duration {}", printf::quoted(unit), printf::quoted(text))
+    format!("unknown unit {} in duration {}", quoted(unit), quoted(text))
 }
 
 /// A number of any kind as Prometheus converts it.
@@ -201,7 +200,7 @@ fn float(value: &Value) -> Result<f64, String> {
         Value::Text(text) => {
             let odd = text.is_empty() || text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace);
             let parsed = text.parse().ok().filter(|_| !odd);
-            parsed.ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", printf::quoted(text)))
+            parsed.ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", quoted(text)))
         }
         other => Err(format!("can't convert {} to float", other.kind())),
     }
@@ -230,8 +229,7 @@ fn sort(_: &mut Run<'_, '_>, args: &[Value]) -> Result<Value, String> {
 }
 
 fn regex(pattern: &str) -> Result<regex::Regex, String> {
-    let built = RegexBuilder::new(pattern).size_limit(1 << 20).build();
-    built.map_err(|error| format!("error parsing regexp: {error}"))
+    re2::anywhere(pattern).map_err(|error| format!("error parsing regexp: {error}"))
 }
 
 fn replace(_: &mut Run<'_, '_>, args: &[Value]) -> Result<Value, String> {
@@ -298,23 +296,23 @@ fn link(expr: &str, tab: u8) -> String {
 
 fn humanize(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
-        return number::general(value, Some(4));
+        return general(value, Some(4));
     }
     let (value, prefix) = if value.abs() >= 1.0 {
         scaled(value, &["k", "M", "G", "T", "P", "E", "Z", "Y"], |value| value.abs() < 1000.0, 1.0 / 1000.0)
     } else {
         small(value)
     };
-    format!("{}{prefix}", number::general(value, Some(4)))
+    format!("{}{prefix}", general(value, Some(4)))
 }
 
 fn humanize1024(value: f64) -> String {
     if value.abs() <= 1.0 || !value.is_finite() {
-        return number::general(value, Some(4));
+        return general(value, Some(4));
     }
     let units = ["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"];
     let (value, prefix) = scaled(value, &units, |value| value.abs() < 1024.0, 1.0 / 1024.0);
-    format!("{}{prefix}", number::general(value, Some(4)))
+    format!("{}{prefix}", general(value, Some(4)))
 }
 
 fn small(value: f64) -> (f64, &'static str) {
@@ -336,20 +334,20 @@ fn scaled(mut value: f64, units: &[&'static str], enough: fn(f64) -> bool, facto
 
 fn humanize_duration(value: f64) -> String {
     if !value.is_finite() {
-        return number::general(value, Some(4));
+        return general(value, Some(4));
     }
     if value == 0.0 {
-        return format!("{}s", number::general(value, Some(4)));
+        return format!("{}s", general(value, Some(4)));
     }
     if value.abs() < 1.0 {
         let (value, prefix) = small(value);
-        return format!("{}{prefix}s", number::general(value, Some(4)));
+        return format!("{}{prefix}s", general(value, Some(4)));
     }
     let (sign, size) = (if value < 0.0 { "-" } else { "" }, value.abs());
     let whole = size as i64;
     let (days, hours, minutes, seconds) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
     match (days, hours, minutes) {
-        (0, 0, 0) => format!("{sign}{}s", number::general(size, Some(4))),
+        (0, 0, 0) => format!("{sign}{}s", general(size, Some(4))),
         (0, 0, _) => format!("{sign}{minutes}m {seconds}s"),
         (0, _, _) => format!("{sign}{hours}h {minutes}m {seconds}s"),
         _ => format!("{sign}{days}d {hours}h {minutes}m {seconds}s"),
@@ -362,7 +360,7 @@ fn time(seconds: f64) -> Result<Value, String> {
     }
     let nanos = seconds * 1e9;
     if nanos.abs() > i64::MAX as f64 {
-        let shown = number::general(seconds, None);
+        let shown = general(seconds, None);
         return Err(format!("{shown} cannot be represented as a nanoseconds timestamp since it overflows int64"));
     }
     Ok(Value::Time((nanos as i64) / 1_000_000))

@@ -1,7 +1,7 @@
 //! Go's `printf` as far as rules use it: verbs, flags, width and precision.
 
-use super::number;
 use super::value::Value;
+use crate::base::go::{self, quoted};
 
 #[derive(Default)]
 struct Spec {
@@ -81,7 +81,7 @@ pub(super) fn printf(format: &str, args: &[Value]) -> String {
 fn one(spec: &Spec, verb: char, arg: &Value) -> String {
     let text = match (verb, arg) {
         ('T', arg) => Some(arg.kind().to_owned()),
-        ('v', Value::Float(float)) => Some(signed(spec, number::general(*float, spec.precision))),
+        ('v', Value::Float(float)) => Some(signed(spec, go::general(*float, spec.precision))),
         ('v', Value::Int(int)) => Some(signed(spec, int.to_string())),
         ('v', Value::Text(text)) if spec.sharp => Some(quoted(text)),
         ('v', arg) => Some(arg.print()),
@@ -106,11 +106,11 @@ fn one(spec: &Spec, verb: char, arg: &Value) -> String {
 
 fn floating(spec: &Spec, verb: char, float: f64) -> String {
     match verb {
-        'e' => number::exponent(float, Some(spec.precision.unwrap_or(6))),
-        'E' => number::exponent(float, Some(spec.precision.unwrap_or(6))).to_uppercase(),
-        'g' => number::general(float, spec.precision),
-        'G' => number::general(float, spec.precision).to_uppercase(),
-        _ => number::fixed(float, Some(spec.precision.unwrap_or(6))),
+        'e' => go::exponent(float, Some(spec.precision.unwrap_or(6))),
+        'E' => go::exponent(float, Some(spec.precision.unwrap_or(6))).to_uppercase(),
+        'g' => go::general(float, spec.precision),
+        'G' => go::general(float, spec.precision).to_uppercase(),
+        _ => go::fixed(float, Some(spec.precision.unwrap_or(6))),
     }
 }
 
@@ -153,29 +153,4 @@ fn pad(spec: &Spec, text: String, numeric: bool) -> String {
     } else {
         format!("{}{text}", " ".repeat(missing))
     }
-}
-
-/// A text in Go's quotes.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            c if u32::from(c) < 32 || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c) || c == '\u{feff}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::number;
+use crate::base::go::general;
 use crate::store::Labels;
 
 /// A value.
@@ -81,7 +82,7 @@ impl Value {
             Self::Nothing => "<nil>".into(),
             Self::Bool(truth) => truth.to_string(),
             Self::Int(number) => number.to_string(),
-            Self::Float(float) => number::general(*float, None),
+            Self::Float(float) => general(*float, None),
             Self::Text(text) => text.to_string(),
             Self::Labels(labels) => map(labels.iter().map(|(name, value)| (name, value.to_owned()))),
             Self::Map(all) => map(all.iter().map(|(name, value)| (name.as_str(), value.print()))),
@@ -91,7 +92,7 @@ impl Value {
             }
             Self::Sample(sample) => {
                 let labels = Self::Labels(sample.labels.clone()).print();
-                format!("&{{{labels} {}}}", number::general(sample.value, None))
+                format!("&{{{labels} {}}}", general(sample.value, None))
             }
             Self::Time(millis) => number::time(*millis),
             Self::Span(nanos) => number::span(*nanos),

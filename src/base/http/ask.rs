@@ -41,12 +41,28 @@ impl Reply {
 /// # Errors
 /// It cannot be reached, or answers with more than 4 MiB: in plain words.
 pub async fn get(base: &str, path: &str, query: &[(&str, &str)], token: Option<&str>) -> Result<Reply, String> {
-    let client = client(base, &Tls::default(), TIME)?.build().map_err(|error| words(&error))?;
-    let mut url = reqwest::Url::parse(&format!("{base}{path}")).map_err(|error| format!("{base}: {error}"))?;
+    let mut url = address(base, path)?;
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
-    let mut request = client.get(url);
+    reply(client(base, &Tls::default(), TIME)?.build().map_err(|error| words(&error))?.get(url), token).await
+}
+
+/// Posts the JSON `body` to `path` of the server at `base`; `token` is a bearer token.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post(base: &str, path: &str, body: String, token: Option<&str>) -> Result<Reply, String> {
+    let url = address(base, path)?;
+    let client = client(base, &Tls::default(), TIME)?.build().map_err(|error| words(&error))?;
+    reply(client.post(url).header("Content-Type", "application/json").body(body), token).await
+}
+
+fn address(base: &str, path: &str) -> Result<reqwest::Url, String> {
+    reqwest::Url::parse(&format!("{base}{path}")).map_err(|error| format!("{base}: {error}"))
+}
+
+async fn reply(mut request: reqwest::RequestBuilder, token: Option<&str>) -> Result<Reply, String> {
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Args;
+use super::boards::Panel;
 use super::check::Check;
 use super::presence::{Names, questions};
 use crate::base::clock;
@@ -14,6 +15,9 @@ pub(super) struct This<'a> {
     pub(super) host: &'a str,
     /// Metrics that its own store has.
     pub(super) local: &'a Names,
+    pub(super) panels: &'a [Panel],
+    /// Which panels show something of its own store.
+    pub(super) filled: &'a [bool],
 }
 
 /// Seconds between two clocks from which it is worth a look, and from which data is refused.
@@ -75,7 +79,58 @@ impl Server<'_> {
                 Ok(check) => check,
                 Err(error) => Check::fail(part, "metrics", format!("{base}: {error}")),
             });
+            let asked = this.panels.iter().zip(this.filled).filter(|(panel, filled)| **filled && !panel.logs);
+            out.push(self.panels("/api/v1/query", asked.map(|(panel, _)| panel).collect()).await);
         }
+    }
+
+    /// Whether each of these panels, which have data, has it there too.
+    async fn panels(&self, path: &str, panels: Vec<&Panel>) -> Check {
+        let mut empty = Vec::new();
+        for panel in &panels {
+            let mut any = false;
+            for ask in &panel.asks {
+                match self.data(path, &[("query", ask)]).await {
+                    Ok(data) => any |= data["result"].as_array().is_some_and(|rows| !rows.is_empty()),
+                    Err(error) => {
+                        let words = format!("{}, {}: {error}", panel.board, panel.title);
+                        return Check::fail(self.part, "boards", words);
+                    }
+                }
+            }
+            if !any {
+                empty.push(format!("{}: {}", panel.board, panel.title));
+            }
+        }
+        if empty.is_empty() {
+            return Check::ok(self.part, "boards", format!("all {} panels with data here have it there", panels.len()));
+        }
+        let words =
+            format!("{} of {} panels with data here are empty there: {}", empty.len(), panels.len(), empty.join("; "));
+        Check::fail(self.part, "boards", words)
+    }
+
+    /// Which panels of logs find lines; that one finds none is no fault.
+    async fn panels_of_logs(&self, this: &This<'_>) -> Check {
+        let panels: Vec<&Panel> = this.panels.iter().filter(|panel| panel.logs).collect();
+        let mut quiet = Vec::new();
+        let start = (i64::try_from(clock::unix_nanos() / 1_000_000_000).unwrap_or(0) - 3600).to_string();
+        for panel in &panels {
+            for ask in &panel.asks {
+                let query = [("query", ask.as_str()), ("start", start.as_str()), ("limit", "1"), ("step", "300")];
+                match self.data("/loki/api/v1/query_range", &query).await {
+                    Ok(data) if data["result"].as_array().is_some_and(|rows| !rows.is_empty()) => {}
+                    Ok(_) => quiet.push(format!("{}: {}", panel.board, panel.title)),
+                    Err(error) => {
+                        let words = format!("{}, {}: {error}", panel.board, panel.title);
+                        return Check::fail(self.part, "boards", words);
+                    }
+                }
+            }
+        }
+        let words =
+            if quiet.is_empty() { String::new() } else { format!("; nothing in the last hour: {}", quiet.join("; ")) };
+        Check::ok(self.part, "boards", format!("all {} panels of logs are answered{words}", panels.len()))
     }
 
     /// Whether what the rules ask for, and the box has, is there too.
@@ -93,11 +148,11 @@ impl Server<'_> {
             return Ok(Check::ok(
                 self.part,
                 "metrics",
-                format!("all {of} that rules ask for arrive from {}", this.host),
+                format!("all {of} that rules and boards ask for arrive from {}", this.host),
             ));
         }
         let words = format!(
-            "{} of {of} that rules ask for do not arrive from {}: {}; see SHIPPING above, and \
+            "{} of {of} that rules and boards ask for do not arrive from {}: {}; see SHIPPING above, and \
              whether `destinations` names this Prometheus",
             missing.len(),
             this.host,
@@ -134,6 +189,7 @@ impl Server<'_> {
                 Ok(check) => check,
                 Err(error) => Check::fail(part, "lines", format!("{base}: {error}")),
             });
+            out.push(self.panels_of_logs(this).await);
         }
     }
 

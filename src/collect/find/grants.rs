@@ -9,7 +9,7 @@ use std::path::Path;
 use super::rules::is_looked_in;
 
 /// What the collector of Redis reads of the server itself.
-const REDIS: &str = "resetchannels -@all +ping +info '+slowlog|get' '+slowlog|len' '+latency|latest' '+client|list'";
+const REDIS: &str = "-@all +ping +info '+slowlog|get' '+slowlog|len' '+latency|latest' '+client|list'";
 
 /// A role that comes by the socket, without a password.
 pub(super) fn postgres(user: &str, folder: &Path, port: u16) -> String {

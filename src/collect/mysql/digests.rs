@@ -8,7 +8,7 @@ use mysql_async::Conn;
 use super::{Fields, ask_or_note, number};
 use crate::collect::CollectError;
 use crate::collect::event::Event;
-use crate::collect::ranking::Ranking;
+use crate::collect::ranking::{Floor, Ranking, edge};
 use crate::collect::sql::{Dialect, strip};
 use crate::signal::metrics::{Desc, Samples};
 
@@ -21,6 +21,8 @@ const ROWS: Desc = Desc::counter("mysql.statement.rows", "{row}", "Rows that a s
 
 const DAY: Duration = Duration::from_secs(86_400);
 const MAX_TOLD: usize = 10_000;
+/// Rows of a look, as `DIGESTS` says.
+const MAX_ROWS: usize = 2000;
 
 /// Times are in picoseconds. A row without a digest holds what the full table had no room for.
 const DIGESTS: &str = "SELECT DIGEST AS id, COALESCE(SCHEMA_NAME, '') AS name, LEFT(DIGEST_TEXT, 4096) AS text, \
@@ -67,7 +69,14 @@ impl Digests {
 
     fn choose(&mut self, rows: Vec<Fields>, top: usize) {
         let seen = |row: &Fields| Some((key(row)?, number(row, "calls")?, number(row, "time")?));
-        self.ranking.look(rows.iter().filter_map(seen), top);
+        let times = rows.iter().filter_map(|row| number(row, "time"));
+        // Those beyond the limit may have been called as often as any.
+        let floor = if rows.len() < MAX_ROWS {
+            Floor::default()
+        } else {
+            Floor { calls: f64::INFINITY, time: edge(times, MAX_ROWS) }
+        };
+        self.ranking.look(rows.iter().filter_map(seen), floor, top);
         self.chosen = rows.into_iter().filter(|row| key(row).is_some_and(|key| self.ranking.is_chosen(&key))).collect();
     }
 

@@ -1,10 +1,15 @@
 //! Who took the memory: each backend's private memory on the server's own host, joined to what it does, so that a
 //! kill by the kernel can be laid to a query.
 //!
-//! A task of its own looks every five seconds, and every second while memory is short or a backend grows fast: a round
-//! is too slow for that. It asks by the round's connection about the few largest only. Once the kernel kills, what was
-//! known goes into one record, `plimsoll.oom_kill`. Rights: none for the memory; for the kernel's messages CAP_SYSLOG
-//! or the group systemd-journal. Cost for the server: one short statement in each look.
+//! A task of its own looks every five seconds, every second while memory is short or a backend grows fast, and at once
+//! when much memory was taken within half a second: a round is too slow for that. It asks by the round's connection
+//! about the few largest only. Once the kernel kills, what was known goes into one record, `plimsoll.oom_kill`.
+//!
+//! What began, grew and was killed within half a second is not named: the record then says that its query is not known.
+//! It also says how old what it knows of a session is.
+//!
+//! Rights: none for the memory; for the kernel's messages CAP_SYSLOG or the group systemd-journal. Cost for the server:
+//! one short statement in each look.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,10 +27,12 @@ use crate::signal::metrics::{Desc, Samples};
 mod backends;
 mod kernel;
 mod oom;
+mod pressure;
 mod ring;
 
 use backends::Server;
 use kernel::Kernel;
+use pressure::{Alarm, Pressure};
 use ring::{Ring, Session};
 
 pub(super) const METRICS: &[Desc] = &[LARGEST, SUM];
@@ -40,8 +47,13 @@ const SUM: Desc = Desc::gauge(
     "Private memory of all processes of the server, swapped out or not.",
 );
 
+/// Between two looks at what memory there is.
+const TICK: Duration = Duration::from_millis(500);
+/// Between two looks at the processes.
 const CALM: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(1);
+/// Until another try to see the kernel's messages.
+const BLIND: Duration = Duration::from_secs(60);
 /// The server's time for saying what the largest do; it may be short of memory itself.
 const ANSWER: Duration = Duration::from_secs(1);
 /// After this a look says nothing about now.
@@ -121,44 +133,88 @@ impl Drop for Blame {
 }
 
 const PROC: &str = "/proc";
+const CGROUPS: &str = "/sys/fs/cgroup";
 
 const OWN: &str = "SELECT pid, extract(epoch FROM backend_start) AS began FROM pg_catalog.pg_stat_activity \
     WHERE pid = pg_backend_pid()";
 
-/// Looks again and again; the kills come before the look, so that the look before them is still there.
+/// Looks again and again.
 async fn watch(shared: Arc<Mutex<State>>) {
-    let mut kernel = spawn_blocking(Kernel::open).await.unwrap_or_default();
-    lock(&shared).is_blind = kernel.is_none();
+    let mut eyes = Eyes::new();
     loop {
         let state = Arc::clone(&shared);
         let step = spawn_blocking(move || {
-            let pause = look(&state, kernel.as_mut());
-            (kernel, pause)
+            let looked = eyes.turn(&state);
+            (eyes, looked)
         });
-        let Ok((same, pause)) = step.await else { return };
-        kernel = same;
-        sessions(&shared).await;
-        tokio::time::sleep(pause).await;
+        let Ok((same, looked)) = step.await else { return };
+        eyes = same;
+        if looked {
+            sessions(&shared).await;
+        }
+        tokio::time::sleep(TICK).await;
     }
 }
 
-/// One look; the time until the next.
-fn look(shared: &Mutex<State>, kernel: Option<&mut Kernel>) -> Duration {
-    let server = lock(shared).server.clone();
-    let kills = kernel.map(Kernel::kills).unwrap_or_default();
-    let backends = server.map(|server| server.backends()).unwrap_or_default();
-    let now = Instant::now();
-    let mut state = lock(shared);
-    for kill in kills {
-        let event = state.ring.freeze(&kill, now);
-        if state.events.len() < MAX_EVENTS {
-            state.events.push(event);
+/// What is read from this host, and how often.
+struct Eyes {
+    kernel: Option<Kernel>,
+    tried: Option<Instant>,
+    pressure: Pressure,
+    looked: Option<Instant>,
+    pause: Duration,
+}
+
+impl Eyes {
+    fn new() -> Self {
+        let pressure = Pressure::new(Path::new(PROC), Path::new(CGROUPS));
+        Self { kernel: None, tried: None, pressure, looked: None, pause: CALM }
+    }
+
+    /// Takes the kills, and looks at the processes when it is time; whether it did.
+    fn turn(&mut self, shared: &Mutex<State>) -> bool {
+        self.open();
+        let now = Instant::now();
+        let kills = self.kernel.as_mut().map(Kernel::kills).unwrap_or_default();
+        let server = {
+            let mut state = lock(shared);
+            state.is_blind = self.kernel.is_none();
+            // Before the next look at the processes, so that the last one before the kill is still there.
+            for kill in kills {
+                let event = state.ring.freeze(&kill, now);
+                if state.events.len() < MAX_EVENTS {
+                    state.events.push(event);
+                }
+            }
+            state.server.clone()
+        };
+        let Some(server) = server else { return false };
+        let alarm = self.pressure.look(server.postmaster());
+        let pause = if alarm == Alarm::Calm { self.pause } else { SHORT };
+        let due = self.looked.is_none_or(|looked| now.duration_since(looked) >= pause);
+        if !due && alarm != Alarm::Growth {
+            return false;
+        }
+        let backends = server.backends();
+        let mut state = lock(shared);
+        let fast = state.ring.take(now, &backends);
+        state.looked = Some(now);
+        drop(state);
+        self.looked = Some(now);
+        self.pause = if fast { SHORT } else { CALM };
+        true
+    }
+
+    /// Begins to hear the kernel, again when `journalctl` has ended.
+    fn open(&mut self) {
+        if self.kernel.as_ref().is_some_and(Kernel::is_over) {
+            self.kernel = None;
+        }
+        if self.kernel.is_none() && self.tried.is_none_or(|tried| tried.elapsed() >= BLIND) {
+            self.tried = Some(Instant::now());
+            self.kernel = Kernel::open();
         }
     }
-    let fast = state.ring.take(now, &backends);
-    state.looked = Some(now);
-    drop(state);
-    if fast || backends::is_short(Path::new(PROC)) { SHORT } else { CALM }
 }
 
 /// Asks what the largest do. Without an answer it stays with what was said before.
@@ -183,7 +239,7 @@ async fn sessions(shared: &Mutex<State>) {
 fn take(ring: &mut Ring, table: &Table) {
     for row in table.rows() {
         if let Some(pid) = row.text("pid").and_then(|pid| pid.parse().ok()) {
-            ring.session(pid, session(row));
+            ring.session(pid, Instant::now(), session(row));
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The statements that cost most: `pg_stat_statements`, ranked by what they did since the last look.
+//!
+//! With 100,000 statements (`a_hundred_thousand_statements_cost_a_bounded_time_and_memory`) a look, once a minute, takes
+//! the server 0.5 to 0.9 s on a busy machine and 40 MB of temporary file, of which `pg_stat_statements` itself needs most;
+//! 5,000 rows come back, and the agent needs 3 MB. Texts that are new take as long, at most once a minute too.
 
 use super::Round;
 use super::table::{Row, Table};
 use crate::collect::CollectError;
-use crate::collect::ranking::Ranking;
+use crate::collect::ranking::{Floor, Ranking, edge};
 use crate::signal::metrics::{Desc, Samples};
 
 pub(super) const METRICS: &[Desc] = &[CALLS, TIME, ROWS, BLOCKS, TEMP_BLOCKS, DEALLOCATED, KNOWN];
@@ -29,8 +33,10 @@ const DEALLOCATED: Desc = Desc::counter(
 const KNOWN: Desc =
     Desc::gauge("postgresql.statement.known", "{statement}", "Statements that pg_stat_statements holds.");
 
-/// Statements that are asked for, the most costly first: the server keeps 5,000 by default.
-const MAX_STATEMENTS: usize = 5000;
+/// Statements that are asked for, those that took most time and those that were called most: the server keeps 5,000
+/// by default, and a hundred thousand where it is told to. A statement that begins to cost is soon among them.
+const BY_TIME: usize = 4000;
+const BY_CALLS: usize = 1000;
 /// What was seen at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Statements {
@@ -38,6 +44,8 @@ pub(super) struct Statements {
     /// The rows of the chosen ones, put again in the rounds between two looks.
     chosen: Table,
     info: Table,
+    /// All that the server holds.
+    known: Option<u64>,
 }
 
 type Key = (String, String, String);
@@ -55,15 +63,22 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
     Ok(())
 }
 
-/// `schema` is quoted already.
+/// `schema` is quoted already. One statement has two entries where it also runs inside functions. With a hundred
+/// thousand of them each step over all counts: they are ranked as they stand, and only the chosen ones are added up and
+/// get their names.
 fn query(schema: &str) -> String {
     format!(
-        "SELECT s.queryid::text AS id, coalesce(d.datname, '') AS datname, coalesce(r.rolname, '') AS rolname, \
-         sum(s.calls) AS calls, sum(s.total_exec_time) AS time, sum(s.rows) AS rows, \
-         sum(s.shared_blks_hit) AS hit, sum(s.shared_blks_read) AS read, sum(s.temp_blks_written) AS temp \
-         FROM {schema}.pg_stat_statements(false) s \
-         LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.userid \
-         WHERE s.queryid IS NOT NULL GROUP BY 1, 2, 3 ORDER BY time DESC LIMIT {MAX_STATEMENTS}"
+        "WITH p AS MATERIALIZED (SELECT queryid, dbid, userid, calls, total_exec_time AS time, rows, \
+         shared_blks_hit AS hit, shared_blks_read AS read, temp_blks_written AS temp \
+         FROM {schema}.pg_stat_statements(false) WHERE queryid IS NOT NULL), \
+         top AS ((SELECT queryid, dbid, userid FROM p ORDER BY time DESC LIMIT {BY_TIME}) \
+         UNION (SELECT queryid, dbid, userid FROM p ORDER BY calls DESC LIMIT {BY_CALLS})), \
+         s AS (SELECT queryid, dbid, userid, sum(calls) AS calls, sum(time) AS time, sum(rows) AS rows, \
+         sum(hit) AS hit, sum(read) AS read, sum(temp) AS temp FROM p JOIN top USING (queryid, dbid, userid) \
+         GROUP BY queryid, dbid, userid) \
+         SELECT queryid::text AS id, coalesce(d.datname, '') AS datname, coalesce(r.rolname, '') AS rolname, \
+         calls, time, rows, hit, read, temp, (SELECT count(*) FROM p) AS known FROM s \
+         LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.userid"
     )
 }
 
@@ -71,9 +86,16 @@ impl Statements {
     /// Takes a look's rows and chooses the `top` of them by growth of time, of calls, and by mean time.
     fn look(&mut self, table: &Table, info: Table, top: usize) {
         let seen = |row: Row<'_>| Some((key(row)?, row.float("calls")?, row.float("time")?));
-        self.ranking.look(table.rows().filter_map(seen), top);
+        let known = table.first().and_then(|row| row.float("known")).map_or(0, |known| known as u64);
+        let column = |name: &'static str| table.rows().filter_map(move |row| row.float(name));
+        let mut floor = Floor::default();
+        if known > table.len() as u64 {
+            floor = Floor { calls: edge(column("calls"), BY_CALLS), time: edge(column("time"), BY_TIME) };
+        }
+        self.ranking.look(table.rows().filter_map(seen), floor, top);
         self.chosen = table.filter(|row| key(row).is_some_and(|key| self.ranking.is_chosen(&key)));
         self.info = info;
+        self.known = Some(known);
     }
 
     /// The ids that are chosen now.
@@ -96,7 +118,9 @@ impl Statements {
         }
         if let Some(row) = self.info.first() {
             row.put(out, &[], &[("dealloc", &DEALLOCATED)]);
-            out.put(&KNOWN, self.ranking.len());
+            if let Some(known) = self.known {
+                out.put(&KNOWN, known);
+            }
         }
     }
 }

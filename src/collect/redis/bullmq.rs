@@ -4,9 +4,12 @@
 //! paused queue); `dead` are the failed ones that are kept. A job that waits for its next try is `delayed`, as the
 //! library keeps it there. The sizes of `completed` and `failed` are no counters, as jobs are trimmed from them:
 //! `completed` and `failed` are told only where the workers keep metrics, which Bull 4 cannot. `consumers` are the
-//! workers' connections. Of the prioritised jobs only the age of the next one is known.
+//! workers' connections. Of the prioritised jobs only the age of the next one is known. A delayed job that is overdue
+//! is one that nobody moves: no worker of the queue lives.
 //!
-//! Cost: 11 commands a queue in one round trip, up to 4 more in two for the age when jobs wait, and CLIENT LIST once a
+//! The keys begin with `bull:` unless the application says otherwise: then `bullmq.prefix` tells such queues apart.
+//!
+//! Cost: 12 commands a queue in one round trip, up to 4 more in two for the age when jobs wait, and CLIENT LIST once a
 //! minute. Only the time of a job is read, never its data.
 
 use redis::Value;
@@ -15,22 +18,45 @@ use super::session::{Session, int, items, text};
 use crate::base::clock;
 use crate::collect::CollectError;
 use crate::collect::queue::Queue;
-use crate::signal::metrics::Samples;
+use crate::signal::metrics::{Desc, Samples};
 
-/// Reads the queue `name`. `workers` are those that the server's clients tell of.
-pub(super) async fn read(
-    session: &mut Session,
-    prefix: &str,
-    name: &str,
-    workers: Option<u64>,
-    out: &mut Samples,
-) -> Result<(), CollectError> {
+pub(super) const METRICS: &[Desc] = &[OVERDUE];
+const OVERDUE: Desc = Desc::gauge(
+    "bullmq.delayed.overdue",
+    "s",
+    "For how long the first delayed job has been due: above a few seconds, no worker of the queue lives.",
+);
+
+/// BullMQ's own prefix: of such queues none is told.
+const PREFIX: &str = "bull";
+
+/// One queue.
+pub(super) struct At<'a> {
+    pub(super) prefix: &'a str,
+    pub(super) name: &'a str,
+    /// Those that the server's clients tell of.
+    pub(super) workers: Option<u64>,
+    /// Whether it is told as empty where it is not there.
+    pub(super) tells_absent: bool,
+}
+
+/// Reads one queue; whether it was told.
+pub(super) async fn read(session: &mut Session, at: &At<'_>, out: &mut Samples) -> Result<bool, CollectError> {
+    let At { prefix, name, workers, tells_absent } = *at;
     let key = |suffix: &str| format!("{prefix}:{name}:{suffix}");
     let state = State::read(session, &key).await?;
+    if !(tells_absent || state.is_there || workers.is_some_and(|workers| workers > 0)) {
+        return Ok(false);
+    }
     let oldest = state.oldest_age(session, &key).await?;
+    let scope = (prefix != PREFIX).then_some(("bullmq.prefix", prefix));
+    let mut own = vec![("messaging.system", "bullmq"), ("messaging.destination.name", name)];
+    own.extend(scope);
+    out.put_with(&OVERDUE, &own, state.overdue);
     let queue = Queue {
         system: "bullmq",
         name,
+        scope,
         ready: Some(state.ready()),
         active: Some(state.active),
         delayed: Some(state.delayed),
@@ -43,11 +69,13 @@ pub(super) async fn read(
         ..Queue::default()
     };
     queue.put(out);
-    Ok(())
+    Ok(true)
 }
 
 #[derive(Debug)]
 struct State {
+    /// Whether any of its keys is there.
+    is_there: bool,
     /// Whether it is Bull's and not BullMQ's.
     is_bull: bool,
     is_paused: bool,
@@ -59,6 +87,8 @@ struct State {
     failed: u64,
     /// Completed and failed ones that the workers counted.
     counted: (Option<u64>, Option<u64>),
+    /// Seconds since the first delayed one was due.
+    overdue: f64,
 }
 
 impl State {
@@ -79,12 +109,15 @@ impl State {
         for counted in ["metrics:completed", "metrics:failed"] {
             commands.push(vec!["HGET".into(), key(counted), "count".into()]);
         }
+        commands.push(["ZRANGE", &key("delayed"), "0", "0", "WITHSCORES"].map(str::to_owned).to_vec());
         let answers = session.ask_all(&commands).await?;
         let count = |at: usize| answers.get(at).and_then(number).unwrap_or(0);
         let meta: Vec<Option<String>> = answers.get(8).map(items).into_iter().flatten().map(text).collect();
         let meta = |at: usize| meta.get(at).cloned().flatten();
         let is_bull = meta(0).is_none();
+        let first = answers.get(11).map(items).unwrap_or_default();
         Ok(Self {
+            is_there: !is_bull || (0..8).any(|at| count(at) > 0),
             is_bull,
             is_paused: if is_bull { count(7) > 0 } else { meta(1).is_some_and(|paused| paused == "1") },
             waiting: count(0),
@@ -94,6 +127,7 @@ impl State {
             delayed: count(5),
             failed: count(6),
             counted: (answers.get(9).and_then(number), answers.get(10).and_then(number)),
+            overdue: first.get(1).and_then(text).and_then(|score| overdue(&score)).unwrap_or(0.0),
         })
     }
 
@@ -129,6 +163,12 @@ impl State {
         let ages = times.iter().filter_map(int).map(|millis| now - millis as f64 / 1e3);
         Ok(ages.reduce(f64::max))
     }
+}
+
+/// The score of a delayed job is the millisecond in which it is due times 4096, and a number among those of that.
+fn overdue(score: &str) -> Option<f64> {
+    let due = score.parse::<f64>().ok()? / 4096.0 / 1e3;
+    Some((clock::unix_nanos() as f64 / 1e9 - due).max(0.0))
 }
 
 fn number(value: &Value) -> Option<u64> {

@@ -4,8 +4,10 @@ use serde::Deserialize;
 use serde::de::MapAccess;
 
 use super::Redis;
-use super::queues::{Queues, Wanted};
+use super::queues::{MAX_PREFIXES, Queues, Wanted};
 use super::session::Target;
+use crate::base::check;
+use crate::base::fault::Fault;
 use crate::collect::Collector;
 use crate::collect::address::Url;
 use crate::collect::entry::{self, Entry, Names, System};
@@ -23,6 +25,9 @@ pub struct Config {
 pub struct Wishes {
     /// BullMQ's. Default `auto`: found by their `meta` keys.
     pub bullmq: Names,
+    /// What BullMQ's keys begin with. Default: `bull`, and with `bullmq: auto` those of BullMQ 5 and 6 that are found.
+    /// From 1 to 8.
+    pub prefixes: Option<Vec<String>>,
     /// Sidekiq's. Default `auto`: the set `queues`.
     pub sidekiq: Names,
     /// Lists that Celery works on. Default: none; they cannot be told from other lists.
@@ -43,6 +48,10 @@ impl System for Config {
         Ok(())
     }
 
+    fn faults(&self) -> Vec<Fault> {
+        self.queues.prefixes.as_deref().map(faults_of).unwrap_or_default()
+    }
+
     fn build(&self, entry: &Entry, url: &Url) -> Result<Box<dyn Collector>, String> {
         let database = url.get("db").unwrap_or(&url.path);
         let database = if database.is_empty() { Ok(0) } else { database.parse() };
@@ -61,7 +70,32 @@ impl System for Config {
         };
         let wishes = &self.queues;
         let (celery, streams) = (wishes.celery.clone(), wishes.streams.clone());
-        let queues = Queues::new(wanted(&wishes.bullmq), wanted(&wishes.sidekiq), celery, streams);
+        let mut queues = Queues::new(wanted(&wishes.bullmq), wanted(&wishes.sidekiq), celery, streams);
+        if let Some(prefixes) = &wishes.prefixes {
+            queues = queues.with_prefixes(prefixes.clone());
+        }
         Ok(Box::new(Redis::new(target, queues)))
     }
+}
+
+/// What is wrong with the prefixes.
+fn faults_of(prefixes: &[String]) -> Vec<Fault> {
+    const KEY: &str = "queues.prefixes";
+    const MEND: &str = "such as `[bull, shop]`; or leave the key out";
+    if !(1..=MAX_PREFIXES).contains(&prefixes.len()) {
+        let what = format!("{} prefixes", prefixes.len());
+        return vec![Fault::new(KEY, what, format!("from 1 to {MAX_PREFIXES}, {MEND}"))];
+    }
+    let mut out = Vec::new();
+    for (index, prefix) in prefixes.iter().enumerate() {
+        let key = format!("{KEY}[{index}]");
+        if let Some(fault) = check::name(&key, prefix) {
+            out.push(Fault::new(key, fault.what, MEND));
+        } else if prefix.ends_with(':') {
+            out.push(Fault::new(key, "the colon behind a prefix is BullMQ's own", MEND));
+        } else if prefixes.get(..index).is_some_and(|before| before.contains(prefix)) {
+            out.push(Fault::new(key, format!("`{prefix}` stands here a second time"), "name each prefix once"));
+        }
+    }
+    out
 }

@@ -59,10 +59,10 @@ impl Target {
         if let Some(password) = &self.password {
             info = info.set_password(password.expose_secret());
         }
+        // The round's time holds, and not half a second for each answer: a server that is slow is read all the same.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let (connection, driver) =
-            MultiplexedConnection::new_with_config(&info, stream, AsyncConnectionConfig::default())
-                .await
-                .map_err(|error| self.told(&error))?;
+            MultiplexedConnection::new_with_config(&info, stream, config).await.map_err(|error| self.told(&error))?;
         Ok(Session { connection, driver: tokio::spawn(driver), budget, name: self.name.clone() })
     }
 

@@ -4,19 +4,36 @@
 //! queues together, under the name `*`, because Sidekiq keeps them so. A job that failed for good
 //! without a place among the dead is counted by `failed` alone.
 //!
-//! Cost: 7 commands in a round, 2 for each queue and 1 for each process, 20 queues at once. The oldest job of a queue
-//! is read for its time and dropped: the list holds nothing smaller.
+//! What the processes say of themselves stands under names of its own, as the worst of all: their ids change with each
+//! start. A process that is killed is gone from Redis a minute after its last heartbeat, with what it worked on.
+//!
+//! Cost: 7 commands in a round, 2 for each queue and 3 for each process, 20 queues at once. The oldest job of a queue
+//! and the jobs that run are read for their times and dropped: Redis holds nothing smaller.
 
 use std::collections::BTreeMap;
 
 use redis::Value;
 use serde_json::Value as Json;
 
-use super::session::{Session, int, items, text};
+use super::session::{Session, int, is_forbidden, items, text};
 use crate::base::clock;
 use crate::collect::CollectError;
 use crate::collect::queue::Queue;
-use crate::signal::metrics::Samples;
+use crate::signal::metrics::{Desc, Samples};
+
+pub(super) const METRICS: &[Desc] = &[LONGEST_JOB, HEARTBEAT, ROUND_TRIP];
+const LONGEST_JOB: Desc =
+    Desc::gauge("sidekiq.job.running.max", "s", "For how long the job that runs longest has run; 0 while none runs.");
+const HEARTBEAT: Desc = Desc::gauge(
+    "sidekiq.process.heartbeat.age.max",
+    "s",
+    "How long ago the process that is silent longest gave a sign of life: it should each 10 s, and is gone after 60 s.",
+);
+const ROUND_TRIP: Desc = Desc::gauge(
+    "sidekiq.process.redis.round_trip.max",
+    "s",
+    "Longest time that an answer of Redis took on its way to a process, by the process's own clock.",
+);
 
 /// Queues and processes that are read.
 const MAX_NAMES: usize = 500;
@@ -29,6 +46,7 @@ const ALL: &str = "*";
 pub(super) async fn read(
     session: &mut Session,
     only: Option<&[String]>,
+    lacking: &mut Vec<String>,
     out: &mut Samples,
 ) -> Result<usize, CollectError> {
     let mut names: Vec<String> = match only {
@@ -42,6 +60,8 @@ pub(super) async fn read(
         put_queues(session, names, &processes, out).await?;
     }
     put_all(session, &processes, out).await?;
+    // The last, as it may be large.
+    put_running(session, &processes, lacking, out).await?;
     Ok(names.len())
 }
 
@@ -83,6 +103,12 @@ async fn put_all(session: &mut Session, processes: &Processes, out: &mut Samples
         ("GET", "stat:processed"),
         ("GET", "stat:failed"),
     ];
+    if let Some(silent) = processes.silent {
+        out.put(&HEARTBEAT, silent.max(0.0));
+    }
+    if let Some(micros) = processes.round_trip {
+        out.put(&ROUND_TRIP, micros / 1e6);
+    }
     let commands: Vec<Vec<String>> =
         plain.iter().map(|(command, key)| vec![(*command).to_owned(), (*key).to_owned()]).collect();
     let answers = session.ask_all(&commands).await?;
@@ -106,38 +132,92 @@ async fn put_all(session: &mut Session, processes: &Processes, out: &mut Samples
     Ok(())
 }
 
+/// The jobs at work stand under `…:work`, up to 6.4 under `…:workers`: a list of places, each with its job.
+async fn put_running(
+    session: &mut Session,
+    processes: &Processes,
+    lacking: &mut Vec<String>,
+    out: &mut Samples,
+) -> Result<(), CollectError> {
+    let now = clock::unix_nanos() as f64 / 1e9;
+    let mut longest = None;
+    for id in &processes.ids {
+        // A job can be large, and is dropped with this process.
+        session.renew();
+        let ask = |suffix: &str| vec!["HVALS".to_owned(), format!("{id}:{suffix}")];
+        let answers = match session.ask_all(&[ask("work"), ask("workers")]).await {
+            Ok(answers) => answers,
+            Err(error) if is_forbidden(&error) => {
+                lacking.push("how long Sidekiq's jobs run cannot be read without +hvals".into());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let jobs = answers.iter().flat_map(items).filter_map(text);
+        let oldest = jobs.filter_map(|job| run_at(&job)).map(|at| (now - at).max(0.0)).reduce(f64::max);
+        longest = Some(oldest.unwrap_or(0.0).max(longest.unwrap_or(0.0)));
+    }
+    if let Some(longest) = longest {
+        out.put(&LONGEST_JOB, longest);
+    }
+    Ok(())
+}
+
 #[derive(Debug, Default)]
 struct Processes {
+    /// Of those that live.
+    ids: Vec<String>,
     count: u64,
     busy: u64,
     places: u64,
     /// Processes that take from each queue.
     listening: BTreeMap<String, u64>,
+    /// Seconds since the oldest of the last heartbeats.
+    silent: Option<f64>,
+    /// Microseconds, the longest.
+    round_trip: Option<f64>,
 }
 
 /// The set keeps ids of processes that died: their hash has expired.
 async fn processes(session: &mut Session) -> Result<Processes, CollectError> {
+    const FIELDS: [&str; 5] = ["info", "busy", "concurrency", "beat", "rtt_us"];
     let mut all = Processes::default();
     let mut ids = strings(&session.ask(&["SMEMBERS", "processes"]).await?);
     ids.truncate(MAX_NAMES);
+    let now = clock::unix_nanos() as f64 / 1e9;
     for ids in ids.chunks(BATCH) {
-        let ask = |id: &String| ["HMGET", id.as_str(), "info", "busy", "concurrency"].map(str::to_owned).to_vec();
+        let ask = |id: &String| ["HMGET", id.as_str()].iter().chain(&FIELDS).map(|word| (*word).to_owned()).collect();
         let answers = session.ask_all(&ids.iter().map(ask).collect::<Vec<_>>()).await?;
-        for hash in &answers {
-            let [info, busy, places] = items(hash) else { continue };
-            let Some(info) = text(info) else { continue };
-            let info: Json = serde_json::from_str(&info).unwrap_or_default();
-            all.count += 1;
-            all.busy = all.busy.saturating_add(count(busy));
-            // Up to 7 it stands in the JSON, in 8 beside it.
-            let places = info["concurrency"].as_u64().unwrap_or_else(|| count(places));
-            all.places = all.places.saturating_add(places);
-            for queue in queues_of(&info) {
-                *all.listening.entry(queue).or_default() += 1;
+        for (id, hash) in ids.iter().zip(&answers) {
+            if let [info, busy, places, beat, round_trip] = items(hash)
+                && let Some(info) = text(info)
+            {
+                all.add(id, &info, [count(busy), count(places)]);
+                let most = |known: Option<f64>, found: f64| Some(known.map_or(found, |known| known.max(found)));
+                if let Some(beat) = float(beat) {
+                    all.silent = most(all.silent, now - beat);
+                }
+                if let Some(micros) = float(round_trip) {
+                    all.round_trip = most(all.round_trip, micros);
+                }
             }
         }
     }
     Ok(all)
+}
+
+impl Processes {
+    fn add(&mut self, id: &str, info: &str, [busy, places]: [u64; 2]) {
+        let info: Json = serde_json::from_str(info).unwrap_or_default();
+        self.ids.push(id.to_owned());
+        self.count += 1;
+        self.busy = self.busy.saturating_add(busy);
+        // Up to 7 it stands in the JSON, in 8 beside it.
+        self.places = self.places.saturating_add(info["concurrency"].as_u64().unwrap_or(places));
+        for queue in queues_of(&info) {
+            *self.listening.entry(queue).or_default() += 1;
+        }
+    }
 }
 
 /// Up to 7 one list; in 8 each capsule has its own.
@@ -161,8 +241,21 @@ fn queues_of(info: &Json) -> Vec<String> {
 /// Unix seconds of a job. Up to 7 they are seconds with a fraction, in 8 whole milliseconds.
 fn enqueued_at(job: &str) -> Option<f64> {
     let job: Json = serde_json::from_str(job).ok()?;
-    let at = job["enqueued_at"].as_f64().or_else(|| job["created_at"].as_f64())?;
-    Some(if at > 1e11 { at / 1e3 } else { at })
+    Some(seconds(job["enqueued_at"].as_f64().or_else(|| job["created_at"].as_f64())?))
+}
+
+/// Unix seconds in which a job was begun: whole seconds in every version so far.
+fn run_at(job: &str) -> Option<f64> {
+    let job: Json = serde_json::from_str(job).ok()?;
+    Some(seconds(job["run_at"].as_f64()?))
+}
+
+fn seconds(at: f64) -> f64 {
+    if at > 1e11 { at / 1e3 } else { at }
+}
+
+fn float(value: &Value) -> Option<f64> {
+    text(value)?.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 fn strings(value: &Value) -> Vec<String> {
@@ -183,6 +276,8 @@ mod tests {
         assert_eq!(enqueued_at("{\"enqueued_at\":1795470483500}"), Some(1_795_470_483.5));
         assert_eq!(enqueued_at("{}"), None);
         assert_eq!(enqueued_at("no json"), None);
+        assert_eq!(run_at("{\"queue\":\"mail\",\"payload\":\"{}\",\"run_at\":1795470483}"), Some(1_795_470_483.0));
+        assert_eq!(run_at("{\"run_at\":\"soon\"}"), None);
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -
         let pending = session.ask(&["XPENDING", name, &group_name]).await?;
         put_group(name, &group_name, group, &pending, newest, out);
         let seen = field(group, "last-delivered-id").and_then(text).unwrap_or_default();
-        let next = session.ask(&["XRANGE", name, &format!("({seen}"), "+", "COUNT", "1"]).await;
+        // Before 6.2 there is no word for "behind this one".
+        let next = session.ask(&["XRANGE", name, &behind(&seen), "+", "COUNT", "1"]).await;
         let waits = next.as_ref().ok().map(|next| items(next).first().and_then(|entry| text(items(entry).first()?)));
         if let Some(first) = waits {
             let age = first.and_then(|id| millis(&id)).map_or(0.0, age);
@@ -70,6 +71,15 @@ fn put_group(stream: &str, name: &str, group: &Value, pending: &Value, newest: O
     // XPENDING: count, smallest id, greatest id, consumers.
     if let Some(oldest) = items(pending).get(1).and_then(text).and_then(|id| millis(&id)) {
         out.put_with(&PENDING_IDLE, &[("messaging.destination.name", &queue)], age(oldest));
+    }
+}
+
+/// The first id behind an id.
+fn behind(id: &str) -> String {
+    let (millis, number) = id.split_once('-').unwrap_or((id, "0"));
+    match number.parse::<u64>().ok().and_then(|number| number.checked_add(1)) {
+        Some(number) => format!("{millis}-{number}"),
+        None => format!("({id}"),
     }
 }
 

@@ -100,7 +100,7 @@ fn faults_of_destinations_are_told_at_their_key() {
             ("      token: { file: token }\n", 5, 22, &["is no absolute path"]),
             ("      token: { file: /nonexistent/token }\n", 5, 22, &["cannot read the secret", "No such file"]),
             ("      token: { env: PLIMSOLL_NOT_SET }\n", 5, 21, &["PLIMSOLL_NOT_SET is not set"]),
-            ("      token: { credential: loki }\n", 5, 28, &["$CREDENTIALS_DIRECTORY is not set", "LoadCredential="]),
+            ("      token: { credential: ../loki }\n", 5, 28, &["is no credential name", "LoadCredential="]),
             ("      tls: { ca: /nonexistent/ca.pem }\n", 5, 18, &["/nonexistent/ca.pem", "No such file"]),
             ("      tls: { cert: /etc/hostname }\n", 5, 20, &["a certificate without its key"]),
             ("      tls: { ca: /etc }\n", 5, 18, &["no regular file"]),
@@ -176,6 +176,20 @@ fn faults_of_the_other_parts_are_told_at_their_key() {
 #[test]
 fn entries_of_servers_are_checked_each_with_its_own_words() {
     each_is_told(&[
+        (
+            "collect: { redis: [{ url: redis://a, queues: { prefixes: [] } }] }\n",
+            1,
+            48,
+            &["0 prefixes", "from 1 to 8", "leave the key out"],
+        ),
+        (
+            "collect: { redis: [{ url: redis://a, queues: { prefixes: [bull, \"\"] } }] }\n",
+            1,
+            65,
+            &["this name is empty"],
+        ),
+        ("collect: { redis: [{ url: redis://a, queues: { prefixes: [\"bull:\"] } }] }\n", 1, 59, &["BullMQ's own"]),
+        ("collect: { redis: [{ url: redis://a, queues: { prefixes: [a, b, a] } }] }\n", 1, 65, &["a second time"]),
         ("collect: { redis: [{}] }\n", 1, 20, &["the address is missing", "redis://127.0.0.1:6379"]),
         ("collect: { scrape: [{ url: 127.0.0.1:9100 }] }\n", 1, 28, &["no scheme", "http:// or https://"]),
         ("collect: { mysql: [{ url: 'mysql://a:b@c' }] }\n", 1, 27, &["password does not stand", "password: {file"]),
@@ -220,4 +234,11 @@ fn a_thousand_faults_are_counted_and_a_hundred_shown() {
     let errors = errors(&text);
     assert_eq!((errors.problems.len(), errors.more), (100, 900));
     assert!(errors.to_string().ends_with("f: and 900 more"));
+}
+
+#[test]
+fn a_credential_is_asked_for_by_the_service_alone() {
+    let text = "destinations: { a: { otlp_http: { endpoint: http://a, token: { credential: stack } } } }\n";
+    assert!(std::env::var_os("CREDENTIALS_DIRECTORY").is_none());
+    assert_eq!(parse(Path::new("f"), text).unwrap().destinations.len(), 1);
 }

@@ -25,8 +25,6 @@ pub struct Activation {
     pub value: f64,
     /// Which notifier took it first when.
     pub delivered: BTreeMap<String, i64>,
-    /// When somebody took notice of it.
-    pub acknowledged: Option<i64>,
     /// From when on it was held back by which silences and inhibitions of Alertmanager; by none: no more.
     pub silences: Vec<(i64, Vec<String>)>,
 }
@@ -36,17 +34,7 @@ const MOST_SILENCES: usize = 50;
 
 impl Activation {
     pub(super) fn new(id: String, rule: String, labels: BTreeMap<String, String>, start: i64, value: f64) -> Self {
-        Self {
-            id,
-            rule,
-            labels,
-            start,
-            end: None,
-            value,
-            delivered: BTreeMap::new(),
-            acknowledged: None,
-            silences: Vec::new(),
-        }
+        Self { id, rule, labels, start, end: None, value, delivered: BTreeMap::new(), silences: Vec::new() }
     }
 
     /// What held it back when that was last asked.
@@ -89,20 +77,13 @@ pub(super) enum Event {
         by: Vec<String>,
         at: i64,
     },
-    Acknowledged {
-        id: String,
-        at: i64,
-    },
 }
 
 impl Event {
     pub(super) fn at(&self) -> i64 {
         match self {
             Self::Activation(activation) => activation.start,
-            Self::End { at, .. }
-            | Self::Delivered { at, .. }
-            | Self::Silenced { at, .. }
-            | Self::Acknowledged { at, .. } => *at,
+            Self::End { at, .. } | Self::Delivered { at, .. } | Self::Silenced { at, .. } => *at,
         }
     }
 }
@@ -128,7 +109,6 @@ pub(super) fn fold(bytes: &[u8]) -> Vec<Activation> {
                 one.delivered.entry(to).or_insert(at);
             }),
             Event::Silenced { id, by, at } => change(&mut all, &id, |one| one.silence(at, by)),
-            Event::Acknowledged { id, at } => change(&mut all, &id, |one| one.acknowledged = Some(at)),
         }
     }
     let mut all: Vec<_> = all.into_values().collect();

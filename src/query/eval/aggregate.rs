@@ -1,9 +1,9 @@
 //! Aggregations over the elements of a vector.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::Eval;
+use super::best::Best;
 use super::block::{ABSENT, Block, Head, Steps, absent, of_name};
 use crate::query::QueryError;
 use crate::query::notes::{Note, general, quoted};
@@ -100,20 +100,17 @@ impl Eval<'_> {
                 self.spend(members.len() * 4)?;
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded above")]
                 let k = k.max(0.0) as usize;
-                let mut present: Vec<(f64, usize)> = members
-                    .iter()
-                    .map(|row| (input.row(*row)[step], *row))
-                    .filter(|(cell, _)| !absent(*cell))
-                    .collect();
-                present.sort_by(|(a, _), (b, _)| {
-                    // NaN comes last either way.
-                    a.is_nan().cmp(&b.is_nan()).then_with(|| by(*a, *b, bottom))
-                });
-                for (_, row) in present.iter().skip(k) {
-                    input.row_mut(*row)[step] = ABSENT;
+                let mut best = Best::new(k, bottom);
+                for row in &members {
+                    let cell = input.row(*row)[step];
+                    if absent(cell) {
+                        continue;
+                    }
+                    if let Some(gone) = best.offer(cell, *row) {
+                        input.row_mut(gone)[step] = ABSENT;
+                    }
                 }
-                present.truncate(k);
-                order.extend(present.iter().map(|(_, row)| *row));
+                order.extend(best.rows());
             }
         }
         if input.steps == 1 {
@@ -278,10 +275,4 @@ impl Running {
             _ => self.value,
         }
     }
-}
-
-/// The order of two numbers, rising or falling.
-fn by(a: f64, b: f64, rising: bool) -> Ordering {
-    let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
-    if rising { order } else { order.reverse() }
 }

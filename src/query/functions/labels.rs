@@ -2,11 +2,10 @@
 
 use regex::Regex;
 
+use crate::base::re2;
 use crate::query::QueryError;
 use crate::store::Labels;
 
-/// Bytes of a compiled pattern.
-const REGEX_BYTES: usize = 1 << 20;
 /// Bytes of a label's value that a query makes.
 const MAX_VALUE: usize = 64 << 10;
 
@@ -21,8 +20,7 @@ pub(in crate::query) struct Replace<'a> {
 impl<'a> Replace<'a> {
     /// Checks names and pattern.
     pub(in crate::query) fn new(to: &'a str, text: &'a str, from: &'a str, regex: &str) -> Result<Self, QueryError> {
-        let built = regex::RegexBuilder::new(&format!("^(?s:{regex})$")).size_limit(REGEX_BYTES).build();
-        let regex = built
+        let regex = re2::whole(regex)
             .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {regex}")))?;
         if to.is_empty() {
             return Err(QueryError::Execution(format!("invalid destination label name in label_replace(): {to}")));

@@ -15,7 +15,7 @@ fn fill(store: &Store, rounds: i64) {
     }
 }
 
-fn files(dir: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+pub(super) fn files(dir: &Path, ending: &str) -> Vec<std::path::PathBuf> {
     let all = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = all.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
     found.sort();
@@ -180,4 +180,53 @@ fn a_full_disk_at_any_step_loses_nothing_and_the_block_is_made_when_there_is_roo
         assert_eq!(all(&store), whole, "{step}");
         assert_eq!(files(dir.path(), ".tmp"), Vec::<std::path::PathBuf>::new());
     }
+}
+
+#[test]
+fn a_full_disk_while_blocks_are_joined_loses_nothing() {
+    for step in (0..3000).step_by(41).chain([0, 1, 2]) {
+        let dir = tempfile::tempdir().unwrap();
+        let (full, board) = (Arc::new(Full::default()), Board::new());
+        full.left.store(usize::MAX, Relaxed);
+        let disk = Arc::new(FullDisk(Arc::clone(&full)));
+        let store = Store::open_on(disk, dir.path(), Limits::default(), board.clone()).unwrap();
+        fill(&store, 60);
+        let whole = all(&store);
+        assert!(store.inner.cut(T0 + HOUR / 3));
+        full.left.store(step, Relaxed);
+        let made = store.inner.cut(T0 + HOUR / 2);
+        assert_eq!(all(&store), whole, "{step}");
+        full.full.store(false, Relaxed);
+        full.left.store(usize::MAX, Relaxed);
+        let again = Store::open(dir.path(), Limits::default(), Board::new()).unwrap();
+        let floor = again.lock().floor;
+        assert!(floor == T0 + if made { HOUR / 2 } else { HOUR / 3 } || floor == T0 + HOUR / 2, "{step}");
+        let on_disk = whole.iter().map(|(labels, samples)| {
+            (labels.clone(), samples.iter().copied().filter(|(t, _)| *t < floor).collect::<Vec<_>>())
+        });
+        assert_eq!(all(&again), on_disk.collect(), "{step}");
+        assert!(store.inner.cut(T0 + HOUR / 2) && store.inner.cut(T0 + HOUR));
+        assert_eq!(all(&store), whole, "{step}");
+    }
+}
+
+#[test]
+fn a_damaged_block_is_set_aside_when_the_next_one_would_take_it_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let board = Board::new();
+    let store = Store::open(dir.path(), Limits::default(), board.clone()).unwrap();
+    fill(&store, 60);
+    let whole = all(&store);
+    assert!(store.inner.cut(T0 + HOUR / 3));
+    let path = files(dir.path(), ".blk").remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert!(store.inner.cut(T0 + HOUR / 2));
+    assert_eq!(lost(&board, "block_corrupt"), 1);
+    assert_eq!((files(dir.path(), ".blk").len(), files(dir.path(), ".corrupt").len()), (1, 1));
+    let rest = whole.into_iter().map(|(labels, samples)| {
+        (labels, samples.into_iter().filter(|(t, _)| *t >= T0 + HOUR / 3).collect::<Vec<_>>())
+    });
+    assert_eq!(all(&store), rest.collect());
 }

@@ -165,9 +165,52 @@ fn a_full_memory_refuses_new_series_and_keeps_the_old_ones_going() {
     }
     assert!(lost(&board, "memory_full") > 0);
     assert!(board.notes().iter().any(|(topic, _)| topic == "store memory"), "{:?}", board.notes());
-    assert!(store.stats().memory < 1_500_000, "{:?}", store.stats());
+    assert!(store.stats().memory < 300_000, "{:?}", store.stats());
+    assert!(store.stats().series > 80, "{:?}", store.stats());
     let first = all(&store).into_iter().find(|(labels, _)| labels.get("user_id") == "0").unwrap().1;
     assert_eq!(first.len(), 59, "each round from the second on");
+}
+
+#[test]
+fn the_head_has_a_quarter_of_the_memory_that_the_config_gives() {
+    let of = |budget| Limits::of(&config::Metrics::default(), Size(budget)).memory;
+    assert_eq!((of(40 << 20), of(20 << 20), of(1 << 30)), (10 << 20, 5 << 20, 256 << 20));
+    assert_eq!(Limits::default().memory, 10 << 20);
+}
+
+#[test]
+fn a_head_with_too_little_memory_gets_shorter_says_so_and_leaves_one_block_of_two_hours() {
+    let fed = |memory| {
+        let dir = tempfile::tempdir().unwrap();
+        let board = Board::new();
+        let store = Store::open(dir.path(), Limits { memory, ..Limits::default() }, board.clone()).unwrap();
+        let mut most = 0;
+        // Six hours and nine minutes of 151 series.
+        for n in 0..(6 * 240 + 36_i64) {
+            let mut round = samples();
+            for user in 0..150_u64 {
+                round.put_with(&SENT, &[("user.id", &user.to_string())], n as u64 * (user + 1));
+            }
+            store.push("thing", &resource(), &round, 0, nanos(T0 + n * 15_000));
+            most = most.max(store.stats().memory);
+        }
+        (dir, board, store, most)
+    };
+    let (_wide_dir, wide_board, wide, _) = fed(10 << 20);
+    let (_dir, board, narrow, most) = fed(310_000);
+    assert_eq!(all(&wide), all(&narrow), "nothing is lost for it");
+    assert_eq!((wide_board.notes(), board.losses()), (Vec::new(), Vec::new()));
+    let notes = board.notes();
+    let (_, note) = notes.iter().find(|(topic, _)| topic == "store memory").unwrap();
+    assert!(note.contains("the 302.7 KiB of its head") && note.contains("`memory:`"), "{note}");
+    let head = {
+        let state = narrow.lock();
+        state.newest - state.oldest
+    };
+    assert!(head < HOUR && most < 350_000, "{most}");
+    // The third two hours ended nine minutes ago: the wide head has them still.
+    assert_eq!((wide.stats().blocks, narrow.stats().blocks), (2, 3));
+    assert_eq!(lost(&board, "memory_full"), 0);
 }
 
 #[test]

@@ -1,17 +1,17 @@
 // Producers and workers of BullMQ 5, BullMQ 6 and Bull 4, doing a known number of things; then `ready`, and it holds.
-// Arguments: the library's name in node_modules, the port of Redis.
-const [library, port] = process.argv.slice(2);
+// Arguments: the library's name in node_modules, the port of Redis, and the prefix of the keys where it is another one.
+const [library, port, prefix = 'bull'] = process.argv.slice(2);
 const lib = require(library);
 const connection = { host: '127.0.0.1', port: Number(port) };
 const isBull = library === 'bull';
 const secret = { card: '4111-secret' };
 const later = 3600000;
 
-const queue = (name) => (isBull ? new lib(name, { redis: connection }) : new lib.Queue(name, { connection }));
+const queue = (name) => (isBull ? new lib(name, { redis: connection, prefix }) : new lib.Queue(name, { connection, prefix }));
 const work = (name, job) =>
   isBull
     ? void queue(name).process('*', 1, job)
-    : new lib.Worker(name, job, { connection, concurrency: 1, metrics: { maxDataPoints: 60 } });
+    : new lib.Worker(name, job, { connection, prefix, concurrency: 1, metrics: { maxDataPoints: 60 } });
 
 const until = async (what, good) => {
   for (let tries = 0; !(await good()); tries += 1) {

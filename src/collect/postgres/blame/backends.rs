@@ -44,6 +44,11 @@ impl Server {
         matches(inner).or_else(|| processes(proc).into_iter().find_map(matches))
     }
 
+    /// Its id on this host.
+    pub(super) fn postmaster(&self) -> u32 {
+        self.postmaster
+    }
+
     /// Its children now; empty once it has ended.
     pub(super) fn backends(&self) -> Vec<Backend> {
         let mut found: Vec<Backend> = self.children().into_iter().filter_map(|pid| self.backend(pid)).collect();
@@ -112,30 +117,9 @@ fn processes(proc: &Path) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).take(MAX_PROCESSES).collect()
 }
 
-fn read(path: &Path) -> Option<String> {
+pub(super) fn read(path: &Path) -> Option<String> {
     let bytes = std::fs::read(path).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Whether the host is short of memory now: it waits for it, or less than a tenth of it can be had.
-pub(super) fn is_short(proc: &Path) -> bool {
-    let waits = read(&proc.join("pressure/memory")).is_some_and(|text| waits(&text));
-    waits || read(&proc.join("meminfo")).is_some_and(|text| is_low(&text))
-}
-
-/// More than a hundredth of the last ten seconds.
-fn waits(text: &str) -> bool {
-    let average = text.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="));
-    average.and_then(|average| average.parse::<f64>().ok()).is_some_and(|average| average > 1.0)
-}
-
-fn is_low(text: &str) -> bool {
-    let field = |name: &str| {
-        let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-        rest.trim().split(' ').next()?.parse::<u64>().ok()
-    };
-    let (total, available) = (field("MemTotal:"), field("MemAvailable:"));
-    total.zip(available).is_some_and(|(total, available)| available < total / 10)
 }
 
 #[cfg(test)]
@@ -165,13 +149,5 @@ mod tests {
         assert_eq!(server.backends(), [backend]);
         assert_eq!(Server::find(proc, 77, 1090.0), None, "another host's process of the same id");
         assert_eq!(Server::find(proc, 41_234, 1050.5), None, "an id of this namespace is not the server's");
-    }
-
-    #[test]
-    fn a_host_is_short_when_it_waits_or_has_less_than_a_tenth() {
-        assert!(waits("some avg10=1.50 avg60=0.00 avg300=0.08 total=3422160\nfull avg10=0.00"));
-        assert!(!waits("some avg10=0.00 avg60=9.00") && !waits(""));
-        assert!(is_low("MemTotal:  1000 kB\nMemFree: 1 kB\nMemAvailable:  99 kB\n"));
-        assert!(!is_low("MemTotal:  1000 kB\nMemAvailable:  100 kB\n") && !is_low(""));
     }
 }

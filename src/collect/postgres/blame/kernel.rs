@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::fs::OFlags;
@@ -16,6 +17,8 @@ pub(super) struct Kernel {
     lines: Lines,
     /// The beginning of a line of the journal whose end is still to come.
     rest: Vec<u8>,
+    /// Whether there is nothing more to come: the child has ended.
+    is_over: bool,
 }
 
 enum Source {
@@ -28,11 +31,23 @@ const RECORD: usize = 8192;
 /// Records and pieces taken at once.
 const MAX_READS: usize = 10_000;
 
+/// Where journald keeps its files.
+const FOLDERS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
+
 impl Kernel {
     /// Begins at the end; `None` when neither way is open to us.
     pub(super) fn open() -> Option<Self> {
-        let source = kmsg().map(Source::Kmsg).ok().or_else(journal)?;
-        Some(Self { source, lines: Lines::default(), rest: Vec::new() })
+        let source = kmsg().map(Source::Kmsg).ok().or_else(|| if is_closed() { None } else { journal(None) })?;
+        Some(Self::of(source))
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, lines: Lines::default(), rest: Vec::new(), is_over: false }
+    }
+
+    /// Whether nothing more can come: `journalctl` has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// The kills since the last look.
@@ -45,7 +60,10 @@ impl Kernel {
                 Source::Journal(_, out) => out.read(&mut buffer),
             };
             match read {
-                Ok(0) => break,
+                Ok(0) => {
+                    self.is_over = matches!(self.source, Source::Journal(..));
+                    break;
+                }
                 Ok(length) => self.take(&buffer[..length], &mut found),
                 // Records were overwritten before we read them: it goes on with the oldest one that is left.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -90,13 +108,29 @@ fn kmsg() -> io::Result<File> {
     Ok(file)
 }
 
-fn journal() -> Option<Source> {
+/// `journalctl` shows who may not read the box's journal what he wrote himself, and calls that success.
+fn is_closed() -> bool {
+    let folders = FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    folders
+        .map(|folder| folder.path().join("system.journal"))
+        .any(|path| File::open(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied))
+}
+
+/// Follows the kernel's transport of this boot; `directory`: other files than the box's own.
+fn journal(directory: Option<&Path>) -> Option<Source> {
     let program =
-        ["/usr/bin/journalctl", "/bin/journalctl"].into_iter().find(|path| std::path::Path::new(path).exists())?;
+        ["/usr/bin/journalctl", "/bin/journalctl"].map(PathBuf::from).into_iter().find(|path| path.exists())?;
     let mut command = Command::new(program);
     command.args(["--dmesg", "--follow", "--lines=0", "--output=cat", "--no-pager", "--quiet"]);
+    if let Some(directory) = directory {
+        command.arg("--directory").arg(directory);
+    }
+    command.env_clear().env("LC_ALL", "C").current_dir("/");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     let out = child.stdout.take()?;
     rustix::fs::fcntl_setfl(&out, OFlags::NONBLOCK).ok()?;
     Some(Source::Journal(child, out))
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,8 @@ struct Known {
     /// The look in which it was there last.
     seen: u64,
     history: VecDeque<(Instant, u64)>,
-    session: Option<Session>,
+    /// What the server said of it, and when.
+    session: Option<(Instant, Session)>,
 }
 
 /// Processes whose sessions are looked up: by size, and by growth.
@@ -107,11 +108,11 @@ impl Ring {
     }
 
     /// Takes what the server says about one that is there now.
-    pub(super) fn session(&mut self, inner: u32, session: Session) {
+    pub(super) fn session(&mut self, inner: u32, now: Instant, session: Session) {
         let looks = self.looks;
         let found = self.known.values_mut().find(|known| known.inner == inner && known.seen == looks);
         if let Some(known) = found {
-            known.session = Some(session);
+            known.session = Some((now, session));
         }
     }
 
@@ -139,8 +140,11 @@ impl Ring {
         }
         let mut all: Vec<(&(u32, u64), &Known)> = self.known.iter().collect();
         all.sort_by_key(|(key, known)| (std::cmp::Reverse((known.grown(), known.last)), **key));
-        // Nobody is blamed for next to nothing: what grew and died between two looks was never seen.
-        let grown = all.first().copied().filter(|(_, known)| known.grown() >= LITTLE);
+        // Nobody is blamed for next to nothing: what grew and died between two looks was never seen, and then what
+        // another one took meanwhile is little beside it.
+        let is_known = self.known.keys().any(|(pid, _)| *pid == kill.pid);
+        let least = if is_known { LITTLE } else { LITTLE.max(kill.memory.unwrap_or(0) / 10) };
+        let grown = all.first().copied().filter(|(_, known)| known.grown() >= least);
         let mut attributes = victim(kill);
         let mut body = format!("the kernel killed {} (process {}", kill.name, kill.pid);
         body.push_str(&kill.memory.map_or_else(String::new, |memory| format!(", {} MiB", memory >> 20)));
@@ -150,12 +154,7 @@ impl Ring {
             attributes.extend(most(*key, known, is_victim, now));
             let who = if is_victim { "it grew most itself".to_owned() } else { format!("process {} grew most", key.0) };
             body.push_str(&format!(": {who}, by {} to {} MiB", known.grown() >> 20, known.last >> 20));
-            if let Some(session) = &known.session {
-                body.push_str(&format!(
-                    ", {} of {} in {}: {}",
-                    session.state, session.user, session.database, session.text
-                ));
-            }
+            body.push_str(&what_it_did(known, now));
         }
         if grown.is_none() {
             body.push_str("; no process of this server was seen to grow before");
@@ -163,6 +162,19 @@ impl Ring {
         attributes.push(("postgresql.backends", others(&all).into()));
         Event { name: "plimsoll.oom_kill", nanos: clock::unix_nanos(), severity: 17, body, attributes }
     }
+}
+
+/// In words, and how old the knowledge is: it may have begun something else since.
+fn what_it_did(known: &Known, now: Instant) -> String {
+    let Some((at, session)) = &known.session else {
+        return "; what it did is not known: it grew before the server could be asked".into();
+    };
+    let Session { state, user, database, kind, text, .. } = session;
+    let before = now.duration_since(*at).as_secs_f64();
+    if text.is_empty() {
+        return format!(", {kind}, asked {before:.1} s before");
+    }
+    format!(", {state} of {user} in {database}, asked {before:.1} s before: {text}")
 }
 
 fn victim(kill: &Kill) -> Vec<(&'static str, Detail)> {
@@ -186,8 +198,10 @@ fn most(key: (u32, u64), known: &Known, is_victim: bool, now: Instant) -> Vec<(&
         ("postgresql.backend.memory", known.last.cast_signed().into()),
         ("postgresql.backend.growth", known.grown().cast_signed().into()),
         ("postgresql.backend.history", history.join(", ").into()),
+        ("postgresql.session.is_known", if known.session.is_some() { "true" } else { "false" }.into()),
     ];
-    if let Some(session) = &known.session {
+    if let Some((at, session)) = &known.session {
+        out.push(("postgresql.session.age", now.duration_since(*at).as_secs_f64().into()));
         let named = [
             ("db.namespace", &session.database),
             ("user.name", &session.user),
@@ -206,7 +220,7 @@ fn most(key: (u32, u64), known: &Known, is_victim: bool, now: Instant) -> Vec<(&
 /// The first few by growth, one line each.
 fn others(all: &[(&(u32, u64), &Known)]) -> String {
     let line = |(key, known): &(&(u32, u64), &Known)| {
-        let session = known.session.clone().unwrap_or_default();
+        let (_, session) = known.session.clone().unwrap_or_else(|| (Instant::now(), Session::default()));
         format!(
             "{} {} MiB +{} MiB {} {} {} {}",
             key.0,
@@ -240,8 +254,15 @@ mod tests {
         let at = |seconds| begun + Duration::from_secs(seconds);
         assert!(!ring.take(at(0), &[backend(1, 900), backend(2, 10), backend(3, 500)]));
         assert!(ring.take(at(5), &[backend(1, 900), backend(2, 300), backend(3, 500)]));
-        let session = Session { user: "app".into(), text: "SELECT ?".into(), query: "77".into(), ..Session::default() };
-        ring.session(1002, session);
+        let session = Session {
+            user: "app".into(),
+            database: "shop".into(),
+            state: "active".into(),
+            text: "SELECT ?".into(),
+            query: "77".into(),
+            ..Session::default()
+        };
+        ring.session(1002, at(4), session);
         let kill = Kill { pid: 3, name: "postgres".into(), memory: Some(510 << 20), ..Kill::default() };
         let event = ring.freeze(&kill, at(6));
         assert_eq!(attribute(&event, "process.pid"), Some(Detail::Int(2)));
@@ -249,10 +270,34 @@ mod tests {
         assert_eq!(attribute(&event, "db.query.text"), Some("SELECT ?".into()));
         assert_eq!(attribute(&event, "postgresql.backend.history"), Some("-6 s 10 MiB, -1 s 300 MiB".into()));
         assert!(
-            event.body.ends_with("process 2 grew most, by 290 to 300 MiB,  of app in : SELECT ?"),
+            event.body.ends_with("by 290 to 300 MiB, active of app in shop, asked 2.0 s before: SELECT ?"),
             "{}",
             event.body
         );
+        assert_eq!(attribute(&event, "postgresql.session.age"), Some(Detail::Double(2.0)));
+        assert_eq!(attribute(&event, "postgresql.session.is_known"), Some("true".into()));
+    }
+
+    #[test]
+    fn of_a_query_that_could_not_be_asked_about_the_record_says_so() {
+        let mut ring = Ring::default();
+        let now = Instant::now();
+        ring.take(now, &[backend(1, 10)]);
+        ring.take(now, &[backend(1, 10), backend(2, 500)]);
+        let event = ring.freeze(&Kill { pid: 2, name: "postgres".into(), ..Kill::default() }, now);
+        assert!(
+            event.body.contains("it grew most itself, by 500 to 500 MiB; what it did is not known"),
+            "{}",
+            event.body
+        );
+        assert_eq!(attribute(&event, "postgresql.session.is_known"), Some("false".into()));
+        assert_eq!(attribute(&event, "db.query.text"), None);
+        // And one that came and was killed between two looks was not seen at all.
+        let mut ring = Ring::default();
+        ring.take(now, &[backend(1, 10)]);
+        ring.take(now, &[backend(1, 60)]);
+        let event = ring.freeze(&Kill { pid: 3, memory: Some(900 << 20), ..Kill::default() }, now);
+        assert!(event.body.ends_with("no process of this server was seen to grow before"), "{}", event.body);
     }
 
     #[test]
