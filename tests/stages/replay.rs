@@ -166,12 +166,11 @@ fn round(known: &BTreeMap<Key, Known>, begin: u64, at: u64) -> ExportMetricsServ
     }))
 }
 
+/// When a round was taken (Unix nanoseconds), and its points.
+type Round = (u64, Vec<(Key, Series, Point)>);
+
 /// What was recorded, with its counters as high as the history has made them.
-fn raised(
-    recorded: Vec<(u64, Vec<(Key, Series, Point)>)>,
-    known: &BTreeMap<Key, Known>,
-    begin: u64,
-) -> Vec<(u64, ExportMetricsServiceRequest)> {
+fn raised(recorded: Vec<Round>, known: &BTreeMap<Key, Known>, begin: u64) -> Vec<(u64, ExportMetricsServiceRequest)> {
     // Of each series the numbers that it had, and by how much they are raised.
     let mut state: BTreeMap<Key, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     let mut requests = Vec::new();
