@@ -9,6 +9,7 @@ mod alertmanager;
 mod cases;
 #[path = "alerts/exported.rs"]
 mod exported;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "alerts/kill.rs"]

@@ -8,6 +8,7 @@
 mod alertmanager;
 #[path = "notify/faults.rs"]
 mod faults;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "notify/hostile.rs"]

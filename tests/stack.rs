@@ -14,6 +14,7 @@ mod doctor;
 mod faults;
 #[path = "stack_tests/grpc.rs"]
 mod grpc;
+#[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "stack_tests/life.rs"]

@@ -41,6 +41,18 @@ impl Secret {
     }
 }
 
+/// The token that the file at `path` holds and nothing else.
+///
+/// # Errors
+/// It cannot be read, or holds more than one word; names the file, never the content.
+pub fn token(path: &Path) -> Result<SecretString, String> {
+    let token = Secret::File(path.to_owned()).read()?;
+    if token.expose_secret().contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        return Err(format!("{} holds no token: one line without spaces is wanted", path.display()));
+    }
+    Ok(token)
+}
+
 /// Whether a credential may be called so.
 pub fn is_name(name: &str) -> bool {
     !(name.is_empty() || name.contains('/') || name.starts_with('.'))
@@ -94,5 +106,15 @@ mod tests {
         assert!(Secret::Credential("../shadow".into()).read().unwrap_err().contains("no credential name"));
         assert!(Secret::Env("PLIMSOLL_NOT_SET".into()).read().unwrap_err().contains("PLIMSOLL_NOT_SET"));
         assert!(Secret::File("/dev/zero".into()).read().unwrap_err().contains("no regular file"));
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        for (text, good) in [("abc\n", true), ("a b\n", false), ("a\nb\n", false), ("\n", false)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(token(&path).is_ok(), good, "{text:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::reach::Reach;
 use crate::agent;
 use crate::base::clock;
+use crate::base::secret::{self, ExposeSecret};
 use crate::base::terminal::{Paint, print};
 use crate::control::Client;
 use crate::query::Value;
@@ -68,14 +69,15 @@ fn address(text: &str) -> Result<String, String> {
 /// # Errors
 /// The token cannot be read, or standard output cannot be written to.
 pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let token = args.token_file.as_deref().map(token).transpose()?;
+    let token = args.token_file.as_deref().map(secret::token).transpose().map_err(anyhow::Error::msg)?;
+    let token = token.as_ref().map(ExposeSecret::expose_secret);
     let mut checks = Vec::new();
     match args.reach.connect().await {
-        Ok(mut client) => ask(args, token.as_deref(), &mut client, &mut checks).await?,
+        Ok(mut client) => ask(args, token, &mut client, &mut checks).await?,
         Err(error) => {
             let mend = vec!["systemctl start plimsoll".to_owned()];
             checks.push(Check::fail("agent", "plimsoll", error.to_string()).mended_by(mend));
-            stack::check(args, token.as_deref(), None, &mut checks).await;
+            stack::check(args, token, None, &mut checks).await;
         }
     }
     checks.extend(machine::listeners(Path::new("/proc")));
@@ -129,12 +131,4 @@ async fn filled(client: &mut Client, panels: &[boards::Panel], now: i64) -> anyh
         out.push(any);
     }
     Ok(out)
-}
-
-fn token(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
-    let token = text.trim();
-    let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    anyhow::ensure!(fits, "{}: no token: one word of visible ASCII is wanted", path.display());
-    Ok(token.to_owned())
 }

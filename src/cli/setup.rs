@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::base::secret::Secret;
+use crate::base::secret::{self, ExposeSecret, Secret};
 use crate::base::terminal::{complain, print};
 use crate::config::{Config, DEFAULT_PATH, parse};
 use crate::export;
@@ -109,7 +109,7 @@ async fn set_up(args: &Args, wanted: &[Wanted]) -> Result<(), Failed> {
     if !args.dry_run {
         files.check_rights()?;
     }
-    let token = args.token_file.as_deref().map(files::token).transpose()?;
+    let token = args.token_file.as_deref().map(secret::token).transpose()?;
     let login = token.as_ref().map(|_| {
         let secret = files.secret(args.token_file.as_deref());
         Login { user: args.username.clone(), secret }
@@ -124,7 +124,11 @@ async fn set_up(args: &Args, wanted: &[Wanted]) -> Result<(), Failed> {
     if untaken && !args.untested {
         return Err(Failed::Told("nothing was written; --untested writes all the same".into()));
     }
-    let changed = files.changes(&new, token.as_deref(), login.as_ref().map(|login| &login.secret))?;
+    let changed = files.changes(
+        &new,
+        token.as_ref().map(ExposeSecret::expose_secret),
+        login.as_ref().map(|login| &login.secret),
+    )?;
     if args.dry_run {
         print(&told("would write", &changed))?;
         return Ok(());

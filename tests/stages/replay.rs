@@ -32,9 +32,6 @@ pub(crate) struct Replay {
     pub(crate) end: u64,
 }
 
-/// When a request came, and its points.
-type Came = (u64, Vec<(Key, Series, Point)>);
-
 /// What the healthy stretch tells of a series.
 struct Known {
     series: Series,
@@ -169,8 +166,11 @@ fn round(known: &BTreeMap<Key, Known>, begin: u64, at: u64) -> ExportMetricsServ
     }))
 }
 
+/// When a round was taken (Unix nanoseconds), and its points.
+type Round = (u64, Vec<(Key, Series, Point)>);
+
 /// What was recorded, with its counters as high as the history has made them.
-fn raised(recorded: Vec<Came>, known: &BTreeMap<Key, Known>, begin: u64) -> Vec<(u64, ExportMetricsServiceRequest)> {
+fn raised(recorded: Vec<Round>, known: &BTreeMap<Key, Known>, begin: u64) -> Vec<(u64, ExportMetricsServiceRequest)> {
     // Of each series the numbers that it had, and by how much they are raised.
     let mut state: BTreeMap<Key, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     let mut requests = Vec::new();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{BOARDS, compare};
 use crate::base::http::ask::{self, Reply};
 use crate::base::http::shown;
-use crate::base::secret::Secret;
+use crate::base::secret::token;
 
 /// The folder that the boards stand in.
 const FOLDER: &str = "plimsoll";
@@ -42,7 +42,7 @@ impl Grafana {
         if !base.starts_with("http://") && !base.starts_with("https://") {
             bail!("--grafana {url:?} is no address: it begins with https:// or http://");
         }
-        Ok(Self { base, token: token_file.map(read_token).transpose()? })
+        Ok(Self { base, token: token_file.map(token).transpose().map_err(Error::msg).context("--token-file")? })
     }
 
     /// Sees to it that the folder is there.
@@ -110,12 +110,4 @@ impl Grafana {
         };
         bail!("cannot {what}: {} answers {}: {told}: {mend}", self.base, reply.status)
     }
-}
-
-fn read_token(path: &Path) -> anyhow::Result<SecretString> {
-    let token = Secret::File(path.to_owned()).read().map_err(Error::msg).context("--token-file")?;
-    if token.expose_secret().contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-        bail!("--token-file {} holds no token: one line with a service account's token", path.display());
-    }
-    Ok(token)
 }

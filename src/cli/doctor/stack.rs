@@ -52,21 +52,27 @@ impl Server<'_> {
         Ok(answer["data"].take())
     }
 
-    async fn prometheus(&self, this: Option<&This<'_>>, out: &mut Vec<Check>) {
-        let (part, base) = (self.part, self.base);
-        let version = match self.get("/api/v1/status/buildinfo", &[]).await {
+    /// Whether it answers at all; `path` tells its version, at this place of the answer.
+    async fn answers(&self, path: &str, pointer: &str, out: &mut Vec<Check>) -> bool {
+        let version = match self.get(path, &[]).await {
             Ok(reply) => {
-                out.extend(clocks(part, &reply));
-                reply.success().map(|body| said(body, "/data/version"))
+                out.extend(clocks(self.part, &reply));
+                reply.success().map(|body| said(body, pointer))
             }
             Err(error) => Err(error),
         };
-        match version {
-            Ok(version) => out.push(Check::ok(part, "answers", format!("{version} at {base}"))),
-            Err(error) => {
-                out.push(unreachable(part, base, &error));
-                return;
-            }
+        let (check, good) = match version {
+            Ok(version) => (Check::ok(self.part, "answers", format!("{version} at {}", self.base)), true),
+            Err(error) => (Check::fail(self.part, "answers", format!("{}: {error}", self.base)), false),
+        };
+        out.push(check);
+        good
+    }
+
+    async fn prometheus(&self, this: Option<&This<'_>>, out: &mut Vec<Check>) {
+        let (part, base) = (self.part, self.base);
+        if !self.answers("/api/v1/status/buildinfo", "/data/version", out).await {
+            return;
         }
         if let Ok(flags) = self.data("/api/v1/status/flags", &[]).await {
             out.push(receiver(&flags));
@@ -164,19 +170,8 @@ impl Server<'_> {
 
     async fn loki(&self, this: Option<&This<'_>>, out: &mut Vec<Check>) {
         let (part, base) = (self.part, self.base);
-        let version = match self.get("/loki/api/v1/status/buildinfo", &[]).await {
-            Ok(reply) => {
-                out.extend(clocks(part, &reply));
-                reply.success().map(|body| said(body, "/version"))
-            }
-            Err(error) => Err(error),
-        };
-        match version {
-            Ok(version) => out.push(Check::ok(part, "answers", format!("{version} at {base}"))),
-            Err(error) => {
-                out.push(unreachable(part, base, &error));
-                return;
-            }
+        if !self.answers("/loki/api/v1/status/buildinfo", "/version", out).await {
+            return;
         }
         // Behind a gateway the configuration is often not to be had: then nothing is said of it.
         if let Ok(reply) = self.get("/config", &[]).await
@@ -214,10 +209,6 @@ fn said(body: &[u8], pointer: &str) -> String {
         Some(version) if !version.is_empty() => format!("version {version}"),
         _ => "a version that it does not tell".into(),
     }
-}
-
-fn unreachable(part: &'static str, base: &str, error: &str) -> Check {
-    Check::fail(part, "answers", format!("{base}: {error}"))
 }
 
 fn clocks(part: &'static str, reply: &Reply) -> Option<Check> {

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use crate::base::secret::{ExposeSecret, Secret};
+use crate::base::secret::Secret;
 use crate::base::yaml;
 use crate::config::DEFAULT_PATH;
 
@@ -175,16 +175,6 @@ impl Change {
     }
 }
 
-/// The token in `path`, without its line end.
-pub(super) fn token(path: &Path) -> Result<String, String> {
-    let token = Secret::File(path.to_owned()).read()?;
-    let text = token.expose_secret();
-    if text.chars().any(|letter| letter.is_control() || letter == ' ') {
-        return Err(format!("{} holds more than a token: one line without spaces is wanted", path.display()));
-    }
-    Ok(text.to_owned())
-}
-
 fn below(root: &Path, path: &str) -> PathBuf {
     if root.as_os_str().is_empty() { path.into() } else { root.join(path.trim_start_matches('/')) }
 }
@@ -234,15 +224,5 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&real).unwrap(), "b\n");
         assert!(matches!(files.secret(Some(Path::new("/t"))), Secret::File(path) if path == Path::new("/t")));
-    }
-
-    #[test]
-    fn what_is_no_token_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        for (text, good) in [("abc\n", true), ("a b\n", false), ("a\nb\n", false), ("\n", false)] {
-            std::fs::write(&path, text).unwrap();
-            assert_eq!(token(&path).is_ok(), good, "{text:?}");
-        }
     }
 }
