@@ -212,7 +212,6 @@ impl Site {
     }
 
     /// Servers of other users read their config in it.
-    #[allow(dead_code, reason = "only the stages have boxes and servers of other users")]
     pub(crate) fn open_to_all(&self) {
         use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -264,7 +263,6 @@ impl Site {
     }
 
     /// The same as a part of another command, which ends by becoming the words that are put behind it.
-    #[allow(dead_code, reason = "only the stages have boxes and servers of other users")]
     pub(crate) fn start_inside(&self, wrap: &[String], variables: &[(&str, &str)]) -> Process {
         let plain = self.command(&["run"]);
         let mut command = Command::new(&wrap[0]);
