@@ -14,7 +14,7 @@ use super::{Shows, Stage, http};
 pub(crate) const STAGE: Stage = Stage {
     number: 5,
     play,
-    pages: &["CacheStampede", "HttpErrorsFast"],
+    pages: &["CacheStampede", "HttpErrors", "HttpErrorsFast"],
     shows: &[
         Shows { panel: "Hit ratio of Redis", holds: "", above: false, limit: 0.5 },
         Shows { panel: "Slow calls to upstreams", holds: "", above: true, limit: 0.2 },

@@ -20,7 +20,7 @@ pub(crate) const STAGE: Stage = Stage {
         Shows { panel: "Oldest job", holds: "", above: true, limit: 300.0 },
         Shows { panel: "Failed for good", holds: "", above: true, limit: 0.9 },
         Shows { panel: "Waiting for a lock", holds: "", above: true, limit: 5.5 },
-        Shows { panel: "Longest wait for a lock", holds: "", above: true, limit: 60.0 },
+        Shows { panel: "Longest wait for a lock", holds: "", above: true, limit: 10.0 },
         Shows { panel: "Jobs that wait", holds: "", above: true, limit: 200.0 },
         Shows { panel: "Jobs done and failed", holds: "failed", above: true, limit: 0.5 },
         Shows { panel: "Locks and idle transactions", holds: "idle", above: true, limit: 10.0 },
@@ -34,7 +34,7 @@ fn play(live: Live) {
     postgres.shop();
     let redis = Redis::start(Release::Here, "redis-server", &["--maxmemory-policy", "noeviction"]);
     let [back, others] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    let _others = app(&[], &site, "prices", others, &[("WORKERS", "100".to_owned())]);
+    let _others = app(&[], &site, "prices", others, &[("WORKERS", "1000".to_owned())]);
     let db = format!("host=127.0.0.1 port={} user=shop dbname=shop", postgres.port);
     let variables = [("DB", db), ("PRICES", others.to_string()), ("WORKERS", "64".to_owned())];
     let _app = app(&[], &site, "shop", back, &variables);
@@ -60,7 +60,7 @@ fn play(live: Live) {
     live.healthy(Duration::from_secs(90));
     assert_eq!(live.pages().len(), 0, "{:?}", live.pages());
     assert_eq!(http(others, "/slower?s=20", Duration::from_secs(10)).unwrap(), 200);
-    live.fires("PostgresLocked", Duration::from_secs(400));
+    live.fires("PostgresLocked", Duration::from_secs(600));
     let blocked = "{service_name=\"postgresql\"} | event_name=\"postgresql.blocked_session\"";
     let blocked = live.record(blocked, Duration::from_secs(60));
     assert!(format!("{blocked:?}").contains("UPDATE orders"), "{blocked:?}");
