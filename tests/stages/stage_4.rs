@@ -19,7 +19,7 @@ pub(crate) const STAGE: Stage = Stage {
         Shows { panel: "Longest wait for the pool", holds: "", above: true, limit: 5.0 },
         Shows { panel: "Queue at the balancer", holds: "", above: true, limit: 1.0 },
         Shows { panel: "Failed at the balancer", holds: "", above: true, limit: 0.0144 },
-        Shows { panel: "Servers that take requests", holds: "", above: false, limit: 0.5 },
+        Shows { panel: "Servers that take requests", holds: "", above: false, limit: 0.9 },
     ],
     empty: &[("Connections of the database", "mysql", "no MySQL is here")],
 };
