@@ -1,7 +1,8 @@
 //! The k best of a group: of equal ones those, and in the order, that Prometheus has.
 //!
 //! Prometheus keeps them in a heap of Go's `container/heap`, so which of several equal values stay depends on how that
-//! heap is built. It is built the same way here.
+//! heap is built. It is built the same way here. What is offered first differs all the same: Prometheus goes through
+//! series as they first came into its head, the store through its own order.
 
 use std::cmp::Ordering;
 

@@ -118,8 +118,6 @@ const BY_HAND: &[&str] = &[
     "1 == bool 1",
     "up",
     "topk(2, http_server_requests_total)",
-    "topk(2, http_server_requests_total * 0)",
-    "bottomk(2, http_server_requests_total > bool 0)",
     "bottomk(3, http_server_requests_total)",
     "topk by (http_request_method) (1, http_server_requests_total)",
     "quantile(0.3, http_server_requests_total)",
