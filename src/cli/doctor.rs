@@ -103,9 +103,14 @@ async fn ask(args: &Args, token: Option<&str>, client: &mut Client, checks: &mut
     let of_boards = panels.iter().filter(|panel| !panel.logs).flat_map(|panel| &panel.asks);
     let asked = rules::names(&alerts).into_iter().chain(of_boards.flat_map(|ask| boards::names(ask))).collect();
     let local = presence::local(client, &asked, now).await?;
-    checks.extend(rules::check(&alerts, &local));
-    let filled = filled(client, &panels, now).await?;
     let catalogue = agent::catalogue();
+    let awaited = |name: &str| {
+        let kinds = catalogue.kinds(name);
+        let mut sources = report.sources.iter().filter(|source| kinds.contains(&source.kind.as_str()));
+        sources.any(|source| source.fault.is_empty() && source.hint.is_empty())
+    };
+    checks.extend(rules::check(&alerts, &local, &awaited));
+    let filled = filled(client, &panels, now).await?;
     let scene = boards::Scene::new(&report, &alerts, &catalogue, &local);
     checks.extend(boards::check(&panels, &filled, &scene));
     let this = stack::This { host: &report.host, local: &local, panels: &panels, filled: &filled };

@@ -70,8 +70,8 @@ enum Empty {
     NothingWrong,
     /// Kinds of source that are not on this box.
     NotHere(BTreeSet<String>),
-    /// A source that fails: its name and fault, and the commands that mend it.
-    Fails(String, Vec<String>),
+    /// A source that is not read: its name, and whether it fails; else it only waits for a right.
+    Unread(String, bool),
 }
 
 /// What the box has.
@@ -102,7 +102,7 @@ impl<'a> Scene<'a> {
                 match self.why(recorded, depth - 1) {
                     Empty::NothingWrong => continue,
                     Empty::NotHere(kinds) => absent.extend(kinds),
-                    fails @ Empty::Fails(..) => return fails,
+                    unread @ Empty::Unread(..) => return unread,
                 }
                 continue;
             }
@@ -115,18 +115,11 @@ impl<'a> Scene<'a> {
             } else if let Some(source) =
                 sources.iter().find(|source| !source.fault.is_empty() || !source.hint.is_empty())
             {
-                return fails(source);
+                return Empty::Unread(source.name.clone(), !source.fault.is_empty());
             }
         }
         if absent.is_empty() { Empty::NothingWrong } else { Empty::NotHere(absent) }
     }
-}
-
-fn fails(source: &SourceReport) -> Empty {
-    let mut hint = source.hint.lines();
-    let found = hint.next().unwrap_or_default();
-    let why = if source.fault.is_empty() { found } else { &source.fault };
-    Empty::Fails(format!("{}: {why}", source.name), hint.map(|line| line.trim().to_owned()).collect())
 }
 
 /// The metrics that a query asks for.
@@ -148,12 +141,12 @@ pub(super) fn check(panels: &[Panel], filled: &[bool], scene: &Scene<'_>) -> Vec
 
 fn one(board: &str, panels: &[(&Panel, &bool)], scene: &Scene<'_>) -> Vec<Check> {
     let (mut quiet, mut absent) = (Vec::new(), BTreeSet::new());
-    let mut failing: BTreeMap<String, (usize, Vec<String>)> = BTreeMap::new();
+    let mut unread: BTreeMap<String, (usize, bool)> = BTreeMap::new();
     let full = panels.iter().filter(|(_, filled)| **filled).count();
     for (panel, _) in panels.iter().filter(|(_, filled)| !**filled) {
         let reasons: Vec<Empty> = panel.asks.iter().map(|ask| scene.why(ask, 4)).collect();
-        if let Some(Empty::Fails(why, mend)) = reasons.iter().find(|why| matches!(why, Empty::Fails(..))) {
-            failing.entry(why.clone()).or_insert((0, mend.clone())).0 += 1;
+        if let Some(Empty::Unread(source, fails)) = reasons.iter().find(|why| matches!(why, Empty::Unread(..))) {
+            unread.entry(source.clone()).or_insert((0, *fails)).0 += 1;
         } else if reasons.contains(&Empty::NothingWrong) {
             quiet.push(panel.title.as_str());
         } else {
@@ -164,7 +157,7 @@ fn one(board: &str, panels: &[(&Panel, &bool)], scene: &Scene<'_>) -> Vec<Check>
     }
     let absent: Vec<String> = absent.into_iter().collect();
     let mut out = Vec::new();
-    if full == 0 && failing.is_empty() && quiet.is_empty() {
+    if full == 0 && unread.is_empty() && quiet.is_empty() {
         out.push(Check::not_here("boards", board, format!("not here: {}", absent.join(", "))));
         return out;
     }
@@ -176,9 +169,11 @@ fn one(board: &str, panels: &[(&Panel, &bool)], scene: &Scene<'_>) -> Vec<Check>
         words.push_str(&format!("; not here: {}", absent.join(", ")));
     }
     out.push(Check::ok("boards", board, words));
-    for (why, (count, mend)) in failing {
+    for (source, (count, fails)) in unread {
         let panels = if count == 1 { "1 panel is".to_owned() } else { format!("{count} panels are") };
-        out.push(Check::fail("boards", board, format!("{panels} empty because {why}")).mended_by(mend));
+        let words = format!("{panels} empty because {source} is not read: SOURCES has the command");
+        // What only waits for a right is no fault.
+        out.push(if fails { Check::fail("boards", board, words) } else { Check::warn("boards", board, words) });
     }
     out
 }
@@ -201,7 +196,7 @@ mod tests {
     #[test]
     fn an_empty_panel_says_why() {
         let of = |kind: &str| SourceReport { name: kind.into(), kind: kind.into(), ..Default::default() };
-        let redis = SourceReport { fault: "NOAUTH".into(), hint: "found\n  redis-cli ACL".into(), ..of("redis") };
+        let redis = SourceReport { fault: "NOAUTH".into(), ..of("redis") };
         let report = Report { sources: vec![of("host"), redis], ..Report::default() };
         let alerts = Alerts { now: 0, view: View::default(), history: Vec::new() };
         let catalogue = Catalogue::new([("host", HOST), ("redis", REDIS), ("nats", NATS)]);
@@ -219,8 +214,8 @@ mod tests {
             checks[0].words,
             "1 of 5 panels show data; empty because nothing is wrong: High load; not here: an exporter of it, nats"
         );
-        assert_eq!((checks[1].verdict, checks[1].mend.as_slice()), (Verdict::Fail, &["redis-cli ACL".to_owned()][..]));
-        assert_eq!(checks[1].words, "1 panel is empty because redis: NOAUTH");
+        let want = "1 panel is empty because redis is not read: SOURCES has the command";
+        assert_eq!((checks[1].verdict, checks[1].words.as_str()), (Verdict::Fail, want));
         let none = check(&panels[3..], &[false, false], &scene);
         assert_eq!((none.len(), none[0].verdict), (1, Verdict::NotHere));
     }

@@ -13,8 +13,12 @@ pub(super) fn names(alerts: &Alerts) -> BTreeSet<String> {
     each(alerts).filter(|rule| !matches!(rule.presence, Presence::Fleet)).flat_map(asks).collect()
 }
 
-/// The verdicts: a line for each stage, and one for each rule that cannot fire.
-pub(super) fn check(alerts: &Alerts, local: &Names) -> Vec<Check> {
+/// Names of metrics that are told of one stage.
+const TOLD: usize = 4;
+
+/// The verdicts: a line for each stage, and one for each rule that cannot fire. `awaited` says of a metric without data
+/// whether it should come: its source is here and is read.
+pub(super) fn check(alerts: &Alerts, local: &Names, awaited: &dyn Fn(&str) -> bool) -> Vec<Check> {
     if alerts.view.off {
         return vec![Check::warn("rules", "rules", "switched off by `alerts: off`: no rule is evaluated on this box")];
     }
@@ -24,7 +28,7 @@ pub(super) fn check(alerts: &Alerts, local: &Names) -> Vec<Check> {
     }
     let mut out = Vec::new();
     for (stage, rules) in &stages {
-        out.push(of_stage(stage, rules, local));
+        out.push(of_stage(stage, rules, local, awaited));
         out.extend(rules.iter().filter_map(|rule| trouble(rule)));
     }
     out.extend(each(alerts).filter(|rule| rule.alert.is_none()).filter_map(trouble));
@@ -54,7 +58,7 @@ fn stage(rule: &RuleView) -> String {
     }
 }
 
-fn of_stage(stage: &str, rules: &[&RuleView], local: &Names) -> Check {
+fn of_stage(stage: &str, rules: &[&RuleView], local: &Names, awaited: &dyn Fn(&str) -> bool) -> Check {
     let here: Vec<&&RuleView> = rules.iter().filter(|rule| matches!(rule.presence, Presence::Here)).collect();
     let absent: BTreeSet<&str> = rules
         .iter()
@@ -74,14 +78,16 @@ fn of_stage(stage: &str, rules: &[&RuleView], local: &Names) -> Check {
     }
     // A metric of a source that is fine may come only with the first event that it counts.
     let quiet: BTreeSet<String> =
-        here.iter().flat_map(|rule| asks(rule)).filter(|name| !local.contains(name)).collect();
+        here.iter().flat_map(|rule| asks(rule)).filter(|name| !local.contains(name) && awaited(name)).collect();
     let mut words = format!("{} of {count} rules watch", here.len());
     if !kinds.is_empty() {
         words.push_str(&format!("; not here: {kinds}"));
     }
     if !quiet.is_empty() {
-        let names = quiet.into_iter().collect::<Vec<_>>().join(", ");
-        words.push_str(&format!("; no data yet of {names}"));
+        let more = quiet.len().saturating_sub(TOLD);
+        let names = quiet.into_iter().take(TOLD).collect::<Vec<_>>().join(", ");
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        words.push_str(&format!("; no data yet of {names}{more}"));
     }
     Check::ok("rules", stage, words)
 }
@@ -122,8 +128,10 @@ mod tests {
         let want = ["memory_ratio", "oom_kills_total", "queue_age", "redis_memory", "shop"].map(str::to_owned);
         assert_eq!(names(&alerts), want.into());
         let local: Names = ["memory_ratio".to_owned(), "shop".to_owned()].into();
-        let lines: Vec<(String, Verdict, String)> =
-            check(&alerts, &local).into_iter().map(|check| (check.name, check.verdict, check.words)).collect();
+        let lines: Vec<(String, Verdict, String)> = check(&alerts, &local, &|_| true)
+            .into_iter()
+            .map(|check| (check.name, check.verdict, check.words))
+            .collect();
         let line = |name: &str, verdict, words: &str| (name.to_owned(), verdict, words.to_owned());
         let want = [
             line("fleet", Verdict::NotHere, "1 rules need several boxes: they are for the stack's ruler"),
