@@ -113,7 +113,8 @@ async fn ask(args: &Args, token: Option<&str>, client: &mut Client, checks: &mut
     let filled = filled(client, &panels, now).await?;
     let scene = boards::Scene::new(&report, &alerts, &catalogue, &local);
     checks.extend(boards::check(&panels, &filled, &scene));
-    let this = stack::This { host: &report.host, local: &local, panels: &panels, filled: &filled };
+    let rules = rules::queries(&alerts);
+    let this = stack::This { host: &report.host, local: &local, rules: &rules, panels: &panels, filled: &filled };
     stack::check(args, token, Some(&this), checks).await;
     Ok(())
 }

@@ -60,6 +60,8 @@ fn the_doctor_finds_all_well_and_then_what_fails() {
     let (verdict, words, _) = check(&facts, "boards", "stage 1");
     assert!(verdict == "ok" && words.contains("not here: postgres"), "{words}");
     assert_eq!(check(&facts, "boards", "stage 7").0, "not_here", "{facts:#}");
+    let (verdict, words, _) = check(&facts, "prometheus", "rules");
+    assert!(verdict == "ok" && words.contains(" rules are evaluated there"), "{words}");
     let (verdict, words, _) = check(&facts, "prometheus", "boards");
     assert!(verdict == "ok" && words.starts_with("all "), "{words}");
     let (verdict, words, _) = check(&facts, "loki", "boards");

@@ -13,6 +13,11 @@ pub(super) fn names(alerts: &Alerts) -> BTreeSet<String> {
     each(alerts).filter(|rule| !matches!(rule.presence, Presence::Fleet)).flat_map(asks).collect()
 }
 
+/// Names and expressions of all rules, those for the stack's ruler among them.
+pub(super) fn queries(alerts: &Alerts) -> Vec<(&str, &str)> {
+    each(alerts).map(|rule| (rule.name.as_str(), rule.query.as_str())).collect()
+}
+
 /// Names of metrics that are told of one stage.
 const TOLD: usize = 4;
 

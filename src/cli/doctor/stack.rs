@@ -15,6 +15,8 @@ pub(super) struct This<'a> {
     pub(super) host: &'a str,
     /// Metrics that its own store has.
     pub(super) local: &'a Names,
+    /// Names and expressions of its rules.
+    pub(super) rules: &'a [(&'a str, &'a str)],
     pub(super) panels: &'a [Panel],
     /// Which panels show something of its own store.
     pub(super) filled: &'a [bool],
@@ -85,9 +87,23 @@ impl Server<'_> {
                 Ok(check) => check,
                 Err(error) => Check::fail(part, "metrics", format!("{base}: {error}")),
             });
+            out.push(self.rules(this.rules).await);
             let asked = this.panels.iter().zip(this.filled).filter(|(panel, filled)| **filled && !panel.logs);
             out.push(self.panels("/api/v1/query", asked.map(|(panel, _)| panel).collect()).await);
         }
+    }
+
+    /// Whether it evaluates each rule; how many yield something at the moment.
+    async fn rules(&self, rules: &[(&str, &str)]) -> Check {
+        let mut yielding = 0;
+        for (name, expr) in rules {
+            match self.data("/api/v1/query", &[("query", expr)]).await {
+                Ok(data) => yielding += usize::from(data["result"].as_array().is_some_and(|rows| !rows.is_empty())),
+                Err(error) => return Check::fail(self.part, "rules", format!("{name}: {error}")),
+            }
+        }
+        let words = format!("all {} rules are evaluated there, {yielding} of them yield something now", rules.len());
+        Check::ok(self.part, "rules", words)
     }
 
     /// Whether each of these panels, which have data, has it there too.
