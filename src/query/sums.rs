@@ -26,15 +26,82 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     values[lower] * (1.0 - weight) + values[(lower + 1).min(values.len() - 1)] * weight
 }
 
-/// One step of a sum that keeps what rounding takes (Kahan, as Neumaier improved it).
+/// One step of a sum that keeps what rounding takes (Kahan, as Neumaier improved it). What was lost is exact, so it does
+/// not matter that it is found without asking which of the two is larger (Knuth).
+#[inline]
 pub(super) fn kahan(more: f64, sum: f64, lost: f64) -> (f64, f64) {
-    let total = sum + more;
-    let lost = if total.is_infinite() {
-        0.0
-    } else if sum.abs() >= more.abs() {
-        lost + ((sum - total) + more)
-    } else {
-        lost + ((more - total) + sum)
+    let (total, rest) = two_sum(more, sum);
+    (total, if total.is_infinite() { 0.0 } else { lost + rest })
+}
+
+/// Several such sums at once, each of its own row. They are added without a look at each step; what an infinity does to
+/// them is calculated anew when one came.
+pub(super) fn kahan_sums<const N: usize>(rows: impl Iterator<Item = [f64; N]> + Clone) -> [(f64, f64); N] {
+    let (mut sums, mut lost) = ([0.0; N], [0.0; N]);
+    for row in rows.clone() {
+        for index in 0..N {
+            let (total, rest) = two_sum(row[index], sums[index]);
+            sums[index] = total;
+            lost[index] += rest;
+        }
+    }
+    if sums.iter().all(|sum| sum.is_finite()) {
+        return std::array::from_fn(|index| (sums[index], lost[index]));
+    }
+    let step = |held: [(f64, f64); N], row: [f64; N]| {
+        std::array::from_fn(|index| kahan(row[index], held[index].0, held[index].1))
     };
-    (total, lost)
+    rows.fold([(0.0, 0.0); N], step)
+}
+
+/// A sum, and what rounding took from it.
+#[inline]
+fn two_sum(more: f64, sum: f64) -> (f64, f64) {
+    let total = sum + more;
+    let back = total - sum;
+    (total, (sum - (total - back)) + (more - back))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As Prometheus writes it.
+    fn neumaier(more: f64, sum: f64, lost: f64) -> (f64, f64) {
+        let total = sum + more;
+        let lost = if total.is_infinite() {
+            0.0
+        } else if sum.abs() >= more.abs() {
+            lost + ((sum - total) + more)
+        } else {
+            lost + ((more - total) + sum)
+        };
+        (total, lost)
+    }
+
+    fn numbers() -> impl Strategy<Value = f64> {
+        let odd = [0.0, -0.0, 1e308, -1e308, f64::MAX, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 5e-324];
+        prop_oneof![6 => -1e6..1e6, 2 => any::<u64>().prop_map(f64::from_bits), 1 => prop::sample::select(odd.to_vec())]
+    }
+
+    proptest! {
+        #[test]
+        fn a_sum_has_the_bits_of_prometheus(values in prop::collection::vec((numbers(), numbers()), 0..60)) {
+            let bits = |(sum, lost): (f64, f64)| {
+                [sum, lost].map(|value| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() })
+            };
+            let of = |step: fn(f64, f64, f64) -> (f64, f64)| {
+                let two = |(a, b): ((f64, f64), (f64, f64)), (x, y): &(f64, f64)| (step(*x, a.0, a.1), step(*y, b.0, b.1));
+                values.iter().fold(((0.0, 0.0), (0.0, 0.0)), two)
+            };
+            let wanted = of(neumaier);
+            let wanted = [bits(wanted.0), bits(wanted.1)];
+            let single = of(kahan);
+            prop_assert_eq!([bits(single.0), bits(single.1)], wanted);
+            let both = kahan_sums(values.iter().map(|(x, y)| [*x, *y]));
+            prop_assert_eq!(both.map(bits), wanted);
+        }
+    }
 }

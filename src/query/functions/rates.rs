@@ -3,7 +3,7 @@
 use super::Window;
 use crate::query::Notes;
 use crate::query::notes::Note;
-use crate::query::sums::kahan;
+use crate::query::sums::kahan_sums;
 use crate::store::Sample;
 
 /// Increase per second of a counter.
@@ -104,13 +104,10 @@ pub(super) fn predict_linear(window: &Window<'_>, args: &[f64], _: &mut Notes) -
 /// Least squares: slope per second, and the line's value at `at`.
 fn line(samples: &[Sample], at: i64) -> (f64, f64) {
     let first = samples.first().map_or(0.0, |sample| sample.v);
-    let mut sums = [(0.0, 0.0); 4];
-    for sample in samples {
+    let sums = kahan_sums(samples.iter().map(|sample| {
         let x = (sample.t - at) as f64 / 1e3;
-        for (sum, more) in sums.iter_mut().zip([x, sample.v, x * sample.v, x * x]) {
-            *sum = kahan(more, sum.0, sum.1);
-        }
-    }
+        [x, sample.v, x * sample.v, x * x]
+    }));
     #[expect(clippy::float_cmp, reason = "a line is flat only when all values are the same")]
     if samples.iter().all(|sample| sample.v == first) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
