@@ -63,10 +63,15 @@ pub(super) fn unpack(bytes: &[u8], first: i64, count: u16, (from, to): (i64, i64
     let (mut t, mut step, mut window) = (first, 0_i64, (0, 0));
     for index in 0..count {
         if index > 0 {
-            let Some(change) = get_step(&mut bits) else { return false };
-            step = step.wrapping_add(change);
+            let xor = if let Some(xor) = bits.steady(window) {
+                xor
+            } else {
+                let Some(change) = get_step(&mut bits) else { return false };
+                step = step.wrapping_add(change);
+                let Some(xor) = get_value(&mut bits, &mut window) else { return false };
+                xor
+            };
             t = t.wrapping_add(step);
-            let Some(xor) = get_value(&mut bits, &mut window) else { return false };
             value ^= xor;
         }
         if t > to {
@@ -202,6 +207,23 @@ impl Reader<'_> {
             self.count += 8;
             self.rest = rest;
         }
+    }
+
+    /// The usual case by one look: no change of the step, and a value that is the same or whose meaning bits lie where
+    /// they lay before. `None` takes nothing.
+    #[inline]
+    fn steady(&mut self, (zeros, len): (u32, u32)) -> Option<u64> {
+        if self.count < 3 + len {
+            self.fill();
+        }
+        let (value, taken) = match self.held >> 61 {
+            0b000 | 0b001 => (0, 2),
+            0b010 if len > 0 => (((self.held << 3) >> (64 - len)) << 64_u32.checked_sub(zeros + len)?, 3 + len),
+            _ => return None,
+        };
+        self.count = self.count.checked_sub(taken)?;
+        self.held <<= taken;
+        Some(value)
     }
 
     /// Takes a bit.
