@@ -47,6 +47,77 @@ fn promtool_prints_the_same_of_the_box_and_of_a_real_prometheus() {
     }
 }
 
+/// What Grafana's Prometheus data source asks, and how: forms by POST, times with fractions, limits, its own headers, and
+/// parameters of the data source's settings in the address of a POST.
+const GRAFANA: [(&str, Option<&str>); 15] = [
+    // "Save & test".
+    ("query", Some("query=1%2B1&time=1700003000")),
+    // A panel, a table, a variable by `query_result`, an annotation.
+    (
+        "query_range",
+        Some("end=1700003585&query=rate%28http_server_requests_total%5B1m0s%5D%29&start=1700000600.5&step=15"),
+    ),
+    (
+        "query_range?timeout=60s",
+        Some("query=sum+by+%28job%29+%28queue_depth%29&start=1700000600&end=1700003000.123&step=2.5"),
+    ),
+    ("query", Some("query=topk%281%2C+queue_depth%29&time=1700003000.25")),
+    ("query_range", Some("query=queue_depth+%3E+2&start=1700000640&end=1700003040&step=60")),
+    // The editor: names of metrics and labels, their values, and what a selector finds.
+    ("label/__name__/values?start=1700000600&end=1700003000&limit=40000", None),
+    ("label/__name__/values?start=1700000600&end=1700003000&match%5B%5D=%7B__name__%3D~%22.%2Aqueue.%2A%22%7D", None),
+    ("label/job/values?match%5B%5D=queue_depth&start=1700000600&end=1700003000", None),
+    ("labels", Some("start=1700000600&end=1700003000&match%5B%5D=queue_depth&limit=40000")),
+    ("labels?start=1700000600&end=1700003000", None),
+    ("series", Some("start=1700000600&end=1700003000&match%5B%5D=http_server_requests_total&limit=40000")),
+    ("query_exemplars", Some("query=http_server_requests_total&start=1700000600&end=1700003000")),
+    ("format_query?query=sum(rate(queue_depth%5B5m%5D))by(job)", None),
+    // What is wrong is shown with the server's words.
+    ("query_range", Some("query=rate%28queue_depth%29&start=1700000600&end=1700003000&step=15")),
+    ("query_range", Some("query=queue_depth&start=1700000600&end=1700003000&step=0")),
+];
+
+#[test]
+fn what_grafanas_data_source_asks_is_answered_as_a_real_prometheus_answers_it() {
+    let Some(pair) = Pair::start() else { return };
+    let headers = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", "Grafana/13.0.0"),
+        ("X-Dashboard-Uid", "plimsoll-stage-1"),
+        ("X-Panel-Id", "4"),
+        ("X-Datasource-Uid", "prometheus"),
+        ("X-Grafana-Org-Id", "1"),
+    ];
+    let ask = |port: u16, (path, form): (&str, Option<&str>)| {
+        let (method, body) = form.map_or(("GET", ""), |form| ("POST", form));
+        let (status, body) = http(port, method, &format!("/api/v1/{path}"), &headers, body.as_bytes()).unwrap();
+        let mut answer: Value = serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error}"));
+        // The order of names and of a vector is nobody's promise.
+        for place in ["/data", "/data/result"] {
+            if let Some(Value::Array(rows)) = answer.pointer_mut(place) {
+                rows.sort_by_key(Value::to_string);
+            }
+        }
+        (status, answer)
+    };
+    for asked in GRAFANA {
+        let theirs = ask(pair.prometheus.port, asked);
+        assert_eq!(theirs, ask(pair.ours, asked), "{asked:?}");
+    }
+    // What tells of the server itself differs, but has the same shape.
+    for path in ["status/buildinfo", "rules", "alerts", "metadata?limit=10"] {
+        let [theirs, ours] = [pair.prometheus.port, pair.ours].map(|port| ask(port, (path, None)));
+        assert_eq!((theirs.0, &theirs.1["status"]), (ours.0, &ours.1["status"]), "{path}");
+        let names = |answer: &Value| {
+            answer["data"].as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<String>>()
+        };
+        if !path.starts_with("metadata") {
+            assert!(names(&theirs.1).is_subset(&names(&ours.1)), "{path}: {} ours {}", theirs.1, ours.1);
+        }
+    }
+}
+
 /// Many series with an hour of samples, as a box has that is watched too closely.
 fn crowded() -> Store {
     let store = Store::memory();
