@@ -19,6 +19,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.3rem; margin: 0; }
 h2 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
 p { margin: .3rem 0; }
+td:first-child { min-width: 12rem; }
+.hint { contain: inline-size; padding-left: 2rem; }
+.hint code { display: block; user-select: all; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; opacity: .65; }
 th, td { padding: .2rem 1rem .2rem 0; vertical-align: top; overflow-wrap: anywhere; }
@@ -132,6 +135,14 @@ impl Page {
         self.element("td", "n", &behind);
         self.element("td", "fault", &source.fault);
         self.raw("</tr>\n");
+        if !source.hint.is_empty() {
+            self.raw("<tr><td colspan=\"5\"><div class=\"hint\">");
+            // Its words, and below them its commands, to be copied.
+            for (index, line) in source.hint.lines().enumerate() {
+                self.element(if index == 0 { "span" } else { "code" }, "", line);
+            }
+            self.raw("</div></td></tr>\n");
+        }
     }
 
     fn destinations(&mut self, report: &Report) {

@@ -232,6 +232,7 @@ async fn the_page_escapes_whatever_comes_from_outside() {
     let source = server.board.source(evil);
     source.detail.set(evil);
     source.fault.set(evil);
+    source.hint.set(format!("{evil}\n{evil}\nGRANT it"));
     let to = server.board.destination(evil, Signal::Logs);
     to.answer.set(evil);
     to.failing_since.set(1);
@@ -250,6 +251,7 @@ async fn the_page_escapes_whatever_comes_from_outside() {
     assert_eq!(status(&answer), 200);
     let page = body(&answer);
     assert!(page.contains("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&lt;/script&gt;&amp;&#39;?"), "{page}");
+    assert!(page.contains("<code>GRANT it</code>"), "{page}");
     assert!(!page.contains("<img") && !page.contains("<script") && !page.contains("</script"), "{page}");
     assert!(!page.contains(" style=") && !page.contains("<style"), "the policy allows no inline style");
 }
