@@ -30,48 +30,47 @@ impl Eval<'_> {
     /// An instant selector; `times` asks for the samples' times in seconds instead of their values.
     pub(super) fn select(&mut self, selector: &Selector, steps: Steps, times: bool) -> Result<Block, QueryError> {
         let lookback = self.lookback();
-        let from = self.reference(&selector.shift, steps.from).saturating_sub(lookback).saturating_add(1);
-        let to = self.reference(&selector.shift, steps.last());
-        let series = self.store.select(&selector.matchers, from, to)?;
-        let mut out = Block::new(&self.budget, steps.count);
-        let mut samples = mem::take(&mut self.samples);
-        for series in series {
-            samples.clear();
-            series.read(from, to, &mut samples)?;
-            self.spend(steps.count + samples.len())?;
-            let row = out.grow(series.labels().clone().into())?;
-            let (mut next, mut any) = (0, false);
-            for (step, cell) in row.iter_mut().enumerate() {
-                let at = self.reference(&selector.shift, steps.at(step));
-                next += samples[next..].iter().take_while(|sample| sample.t <= at).count();
-                let Some(found) = next.checked_sub(1).map(|last| samples[last]) else { continue };
-                if found.t <= at.saturating_sub(lookback) || sample::is_stale(found.v) {
-                    continue;
-                }
-                *cell = if times { seconds(found.t) } else { found.v };
-                any = true;
-            }
-            if !any {
-                out.pop();
-            }
-        }
-        self.samples = samples;
-        Ok(out)
+        self.steps(selector, steps, 0, |samples, next, at| {
+            let found = samples[next.checked_sub(1)?];
+            let fresh = found.t > at.saturating_sub(lookback) && !sample::is_stale(found.v);
+            fresh.then(|| if times { seconds(found.t) } else { found.v })
+        })
     }
 
     /// A smoothed instant selector: on the line between the samples on both sides of a step, and as long as none came
     /// after it, the last one.
     pub(super) fn smooth(&mut self, selector: &Selector, steps: Steps) -> Result<Block, QueryError> {
         let lookback = self.lookback();
-        let from = self.reference(&selector.shift, steps.from).saturating_sub(lookback).saturating_add(1);
-        let to = self.reference(&selector.shift, steps.last()).saturating_add(lookback);
+        self.steps(selector, steps, lookback, |samples, next, at| {
+            let (earliest, latest) = (at.saturating_sub(lookback), at.saturating_add(lookback));
+            let near = |sample: &&Sample| sample.t > earliest && sample.t <= latest;
+            let known = |sample: &&Sample| !sample::is_stale(sample.v);
+            let before = samples[..next].iter().rev().find(known).filter(near)?;
+            let after = samples[next..].iter().find(known).filter(near);
+            Some(match after {
+                Some(after) if before.t < at => edges::between(*before, *after, at, false),
+                _ => before.v,
+            })
+        })
+    }
+
+    /// The value of each step, of samples from the lookback before it to `ahead` milliseconds after it. `pick` gets the
+    /// samples, the number of those that are not after the step, and the step's time; none leaves the step empty.
+    fn steps(
+        &mut self,
+        selector: &Selector,
+        steps: Steps,
+        ahead: i64,
+        pick: impl Fn(&[Sample], usize, i64) -> Option<f64>,
+    ) -> Result<Block, QueryError> {
+        let from = self.reference(&selector.shift, steps.from).saturating_sub(self.lookback()).saturating_add(1);
+        let to = self.reference(&selector.shift, steps.last()).saturating_add(ahead);
         let series = self.store.select(&selector.matchers, from, to)?;
         let mut out = Block::new(&self.budget, steps.count);
         let mut samples = mem::take(&mut self.samples);
         for series in series {
             samples.clear();
             series.read(from, to, &mut samples)?;
-            samples.retain(|sample| !sample::is_stale(sample.v));
             self.budget.room(samples.len())?;
             self.spend(steps.count + samples.len())?;
             let row = out.grow(series.labels().clone().into())?;
@@ -79,16 +78,10 @@ impl Eval<'_> {
             for (step, cell) in row.iter_mut().enumerate() {
                 let at = self.reference(&selector.shift, steps.at(step));
                 next += samples[next..].iter().take_while(|sample| sample.t <= at).count();
-                let (earliest, latest) = (at.saturating_sub(lookback), at.saturating_add(lookback));
-                let near = |sample: &&Sample| sample.t > earliest && sample.t <= latest;
-                let before = next.checked_sub(1).map(|index| &samples[index]).filter(near);
-                let after = samples.get(next).filter(near);
-                let Some(before) = before else { continue };
-                *cell = match after {
-                    Some(after) if before.t < at => edges::between(*before, *after, at, false),
-                    _ => before.v,
-                };
-                any = true;
+                if let Some(value) = pick(&samples, next, at) {
+                    *cell = value;
+                    any = true;
+                }
             }
             if !any {
                 out.pop();
