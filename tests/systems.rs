@@ -34,6 +34,8 @@ mod mysql_server;
 mod nats;
 #[path = "support/nats.rs"]
 mod nats_server;
+#[path = "systems/older.rs"]
+mod older;
 #[path = "systems/pgbouncer.rs"]
 mod pgbouncer;
 #[path = "support/pgbouncer.rs"]

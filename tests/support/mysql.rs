@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Mysql,
     /// MySQL 8.0, the oldest that is read.
     Mysql8,
+    /// MariaDB 10.5, which is too old.
+    Mariadb105,
 }
 
 pub(crate) const KINDS: [Kind; 4] = [Kind::Mariadb10, Kind::Mariadb11, Kind::Mysql, Kind::Mysql8];
@@ -33,13 +35,14 @@ pub(crate) struct Mysql {
 
 impl Kind {
     pub(crate) fn is_mariadb(self) -> bool {
-        matches!(self, Self::Mariadb10 | Self::Mariadb11)
+        matches!(self, Self::Mariadb10 | Self::Mariadb11 | Self::Mariadb105)
     }
 
     fn release(self) -> Release {
         match self {
             Self::Mariadb10 => Release::Here,
             Self::Mysql8 => Release::Floor,
+            Self::Mariadb105 => Release::Older,
             Self::Mariadb11 | Self::Mysql => Release::Newest,
         }
     }
@@ -53,6 +56,14 @@ impl Kind {
                     "--basedir=/opt/mariadb/usr",
                     "--lc-messages-dir=/opt/mariadb/usr/share/mariadb",
                     "--character-sets-dir=/opt/mariadb/usr/share/mariadb/charsets",
+                ],
+            ),
+            Self::Mariadb105 => (
+                "/mnt/usr/sbin/mariadbd",
+                &[
+                    "--basedir=/mnt/usr",
+                    "--lc-messages-dir=/mnt/usr/share/mysql",
+                    "--character-sets-dir=/mnt/usr/share/mysql/charsets",
                 ],
             ),
             Self::Mysql => ("/usr/sbin/mysqld", &["--mysqlx=OFF"]),
@@ -143,8 +154,8 @@ fn client(kind: Kind, folder: &Folder) -> Command {
 
 /// What `mariadb-install-db` does, which needs more packages than the server.
 fn bootstrap(kind: Kind, folder: &Folder, server: &mut Command) {
-    let root = kind.release().root();
-    let scripts = if kind == Kind::Mariadb10 { "usr/share/mysql" } else { "opt/mariadb/usr/share/mariadb" };
+    let root = if kind == Kind::Mariadb105 { kind.release().bound() } else { kind.release().root() };
+    let scripts = if kind == Kind::Mariadb11 { "opt/mariadb/usr/share/mariadb" } else { "usr/share/mysql" };
     let mut sql = String::from("create database mysql;\nuse mysql;\nset @auth_root_socket=NULL;\n");
     for name in ["system_tables", "performance_tables", "system_tables_data"] {
         let found = ["mariadb", "mysql"].map(|prefix| root.join(scripts).join(format!("{prefix}_{name}.sql")));

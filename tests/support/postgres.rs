@@ -193,8 +193,10 @@ impl Drop for Postgres {
 }
 
 fn bin(release: Release, name: &str) -> String {
-    if release == Release::Floor {
-        return release.program(&[&format!("{FLOORS}/postgres/bin/{name}")]);
+    match release {
+        Release::Floor => return release.program(&[&format!("{FLOORS}/postgres/bin/{name}")]),
+        Release::Older => return release.program(&[&format!("{FLOORS}/usr/lib/postgresql/13/bin/{name}")]),
+        Release::Here | Release::Newest => {}
     }
     let paths = ["18", "17", "16", "15", "14"].map(|version| format!("/usr/lib/postgresql/{version}/bin/{name}"));
     release.program(&paths.each_ref().map(String::as_str))

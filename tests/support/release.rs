@@ -16,6 +16,8 @@ pub(crate) enum Release {
     Newest,
     /// The oldest of some servers, which `tests/stack/floors` has. Its programs see it below [`FLOORS`].
     Floor,
+    /// Servers that are too old to be read, from there too.
+    Older,
 }
 
 /// Those that have every server, for tests that hold for every version.
@@ -33,7 +35,7 @@ impl Release {
     /// The root of its programs. Fails where it was not made: nothing is left out in silence.
     pub(crate) fn root(self) -> PathBuf {
         match self {
-            Self::Here | Self::Floor => PathBuf::from("/"),
+            Self::Here | Self::Floor | Self::Older => PathBuf::from("/"),
             Self::Newest => made("newest", "PLIMSOLL_NEWEST", "newest"),
         }
     }
@@ -47,22 +49,30 @@ impl Release {
                 command.arg(self.root()).arg("setpriv");
                 command
             }
-            Self::Floor => {
+            Self::Floor | Self::Older => {
                 let mut command = Command::new("unshare");
                 command.args(["--mount", "--propagation", "private", "--", "sh", "-c"]);
-                command.arg(format!("mount --bind \"$0\" {FLOORS} && exec \"$@\"")).arg(floors()).arg("setpriv");
+                command.arg(format!("mount --bind \"$0\" {FLOORS} && exec \"$@\"")).arg(self.bound()).arg("setpriv");
                 command
             }
         };
         as_user(&mut command, user, program);
+        if self == Self::Older {
+            command.env("LD_LIBRARY_PATH", format!("{FLOORS}/usr/lib/x86_64-linux-gnu"));
+        }
         command
+    }
+
+    /// What its programs see at [`FLOORS`].
+    pub(crate) fn bound(self) -> PathBuf {
+        if self == Self::Older { floors().join("older") } else { floors() }
     }
 
     /// The same for one that reads `/proc`: the newest release's is empty, so it gets one that ends with it.
     pub(crate) fn command_with_proc(self, user: &str, program: &str) -> Command {
         let mut command = match self {
             Self::Here => Command::new("setpriv"),
-            Self::Floor => return self.command(user, program),
+            Self::Floor | Self::Older => return self.command(user, program),
             Self::Newest => {
                 let mut command = Command::new("unshare");
                 command.args(["--mount", "--propagation", "private", "--", "sh", "-c"]);
@@ -77,8 +87,9 @@ impl Release {
 
     /// The first program that is there, as its release sees it.
     pub(crate) fn program(self, pattern: &[&str]) -> String {
-        let root = if self == Self::Floor { floors() } else { self.root() };
-        let below = if self == Self::Floor { FLOORS } else { "" };
+        let apart = matches!(self, Self::Floor | Self::Older);
+        let root = if apart { self.bound() } else { self.root() };
+        let below = if apart { FLOORS } else { "" };
         let there = |path: &str| root.join(path.strip_prefix(below).unwrap_or(path).trim_start_matches('/')).exists();
         let found = pattern.iter().find(|path| there(path));
         (*found.unwrap_or_else(|| panic!("none of {pattern:?} below {}: run tests/run", root.display()))).to_owned()
