@@ -102,6 +102,7 @@ fn the_package_holds_what_the_manual_promises_and_depends_on_little() {
         "-rw-r--r-- 0/0 ./usr/share/fish/vendor_completions.d/plimsoll.fish",
         "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/examples/plimsoll.example.yaml",
         "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/copyright",
+        "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/third-party-licences.txt.gz",
         "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/changelog.Debian.gz",
     ] {
         let words: Vec<&str> = wanted.split(' ').collect();
@@ -119,4 +120,27 @@ fn the_package_holds_what_the_manual_promises_and_depends_on_little() {
     assert!(libc.starts_with("2.") && minor <= 35, "it must install on Ubuntu 22.04: libc6 {libc}");
     let conffiles = list(&["--info"]);
     assert!(conffiles.contains("conffiles") && !files.contains("./etc/plimsoll/alerts/"), "{conffiles}{files}");
+}
+
+#[test]
+fn the_licence_of_every_linked_crate_is_told_with_its_text() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(here.join("packaging/deb/licences")).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut tree = Command::new("cargo");
+    tree.current_dir(here).args(["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none"]);
+    let crates = String::from_utf8(tree.output().unwrap().stdout).unwrap();
+    let crates: std::collections::BTreeSet<&str> = crates
+        .lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .filter(|line| !line.starts_with("plimsoll "))
+        .collect();
+    assert!(crates.len() > 50, "{crates:?}");
+    for name in crates {
+        assert!(text.lines().any(|line| line.trim_start().starts_with(name)), "{name}");
+    }
+    for words in ["Permission is hereby granted, free of charge", "Redistribution and use in source and binary forms"] {
+        assert!(text.contains(words), "{words}");
+    }
 }
