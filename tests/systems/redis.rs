@@ -197,6 +197,8 @@ fn a_stream_tells_lag_pending_and_age_of_each_group() {
         assert_eq!(value("queue.messages", "ready"), lag, "{program}");
         assert_eq!(value("queue.messages", "active"), Some(3.0), "{program}");
         assert_eq!(found.value("queue.consumers", &own), Some(1.0));
+        let pending = [("messaging.destination.name", "orders/billing")];
+        assert!(found.value("redis.stream.pending.idle.max", &pending).unwrap() < 60.0, "{program}");
         assert!(found.value("queue.oldest.age", &own).unwrap() < 60.0);
         let length = [("messaging.destination.name", "orders")];
         assert_eq!(found.value("redis.stream.length", &length), Some(10.0));

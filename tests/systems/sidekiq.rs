@@ -113,6 +113,7 @@ fn the_jobs_of_sidekiq_are_counted_as_its_worker_left_them() {
             let found = runtime.block_on(one(&mut collector, LIMIT));
             found.result.as_ref().map_err(ToString::to_string)?;
             let told = value(&found, "*", "queue.completed", None) == Some(4.0)
+                && value(&found, "*", "queue.failed", None) == Some(3.0)
                 && value(&found, "*", "queue.workers", Some("busy")) == Some(1.0);
             if told { Ok(found) } else { Err(sidekiq.process.log()) }
         });
