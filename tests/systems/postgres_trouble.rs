@@ -218,6 +218,8 @@ fn full(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
         if let Err(told) = runtime.block_on(one(&mut new, LIMIT)).result {
             return Ok(told);
         }
+        // Its session may still be ending, and would keep the next one from its place.
+        server.until("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'plimsoll'", "1");
         let mut session = server.psql("postgres");
         held.push(session.args(["-U", "app", "-c", "SELECT pg_sleep(60)"]).spawn().unwrap());
         while server.sql("postgres", count) != held.len().to_string() {
