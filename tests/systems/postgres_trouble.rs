@@ -218,7 +218,9 @@ fn full(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
         if let Err(told) = runtime.block_on(one(&mut new, LIMIT)).result {
             return Ok(told);
         }
-        // Its session may still be ending, and would keep the next one from its place.
+        // Its session ends with the runtime's next turn, and would keep the next one from its place until then.
+        drop(new);
+        runtime.block_on(tokio::task::yield_now());
         server.until("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'plimsoll'", "1");
         let mut session = server.psql("postgres");
         held.push(session.args(["-U", "app", "-c", "SELECT pg_sleep(60)"]).spawn().unwrap());
