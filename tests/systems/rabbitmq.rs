@@ -125,10 +125,11 @@ fn check_silent(release: Release, server: &mut Rabbitmq) {
     server.configure("management_agent.disable_metrics_collector = true");
     server.up();
     let mut collector = collector(server.web, "pw", &[]);
+    // Celery's messages outlive a kill.
     let found =
-        once(&mut collector, "a round without statistics", |found| queue(found, "rabbitmq", "mail")[0] == Some(9.0));
+        once(&mut collector, "a round without statistics", |found| queue(found, "rabbitmq", "celery")[0] == Some(7.0));
     assert_eq!(found.value("rabbitmq.message.published", &[]), None, "{release:?}: absent, not 0");
-    assert_eq!(queue(&found, "rabbitmq", "mail")[2], None, "{release:?}: absent, not 0");
+    assert_eq!(queue(&found, "rabbitmq", "celery")[2], None, "{release:?}: absent, not 0");
     assert_eq!(found.value("rabbitmq.node.running", &[]), Some(1.0), "{release:?}");
     let told = collector.detail();
     assert!(told.contains("take out management_agent.disable_metrics_collector"), "{told}");
