@@ -1,11 +1,13 @@
 //! NATS and JetStream, by the server's monitoring endpoint (`-m 8222`).
 //!
 //! Rights: none; the endpoint asks nobody, so it belongs on loopback. Cost: `/varz` and two bounded `/jsz` in a round,
-//! answered from memory; of more than 4,000 streams and consumers only the streams, of more than 10,000 only the number. A server tells only of what lies on itself: watch each one of a cluster.
+//! answered from memory; of more than 4,000 streams and consumers only the streams, of more than 10,000 only the
+//! number. A server tells only of what lies on itself: watch each one of a cluster.
 //!
 //! Each durable consumer is a queue named `stream/consumer`: `ready` is what it has not been given, `active` what it
-//! has not acknowledged, `completed` what it has without a
-//! gap. There is no age: the age of the stream's oldest message is `nats.stream.oldest.age`. What passed its `max_deliver` is counted by no number of the server.
+//! has not acknowledged, `completed` what it has without a gap. There is no age: the age of the stream's oldest message is
+//! `nats.stream.oldest.age`. What passed its `max_deliver` has no number of its own: it is in neither state, and stays in
+//! `nats.consumer.redelivered`, which is then more than `active`.
 
 use std::cmp::Reverse;
 
@@ -79,8 +81,11 @@ const STREAM_LAST: Desc =
 const REPLICA_BEHIND: Desc =
     Desc::gauge("nats.stream.replica.behind", "{operation}", "Operations that a replica of a stream has not applied.");
 const REPLICA_CURRENT: Desc = Desc::gauge("nats.stream.replica.current", "", "1 while a replica of a stream keeps up.");
-const REDELIVERED: Desc =
-    Desc::gauge("nats.consumer.redelivered", "{message}", "Messages of a consumer that are being given out again.");
+const REDELIVERED: Desc = Desc::gauge(
+    "nats.consumer.redelivered",
+    "{message}",
+    "Messages given out more than once and not acknowledged: those beyond the active ones have passed max_deliver.",
+);
 const LEFT_OUT: Desc =
     Desc::gauge("nats.stream.left_out", "{stream}", "Streams that are not told apart because there are too many.");
 

@@ -6,7 +6,8 @@
 //! own counts do not lag as the broker's statistics do: consumers and totals come up to five seconds late.
 //!
 //! Names after the collector-contrib receiver `rabbitmq` where it has them; the queues also have those that all queues
-//! share. RabbitMQ keeps no time of a message, so there is no age; Celery's queues on it are ordinary ones, told under
+//! share. A broker that keeps no statistics (`management_agent.disable_metrics_collector`) tells its queues and nodes only.
+//! RabbitMQ keeps no time of a message, so there is no age; Celery's queues on it are ordinary ones, told under
 //! `messaging.system` `celery` when the config names them.
 
 use std::collections::BTreeMap;
@@ -100,6 +101,8 @@ pub struct Rabbitmq {
     left_out: usize,
     /// Whether the consumers were too many to be asked for.
     crowded: bool,
+    /// The answer of a broker that does not tell its consumers, as one that keeps no statistics.
+    untold: String,
 }
 
 /// Consumers of each queue, by virtual host and name.
@@ -108,7 +111,7 @@ type Consumers = BTreeMap<(String, String), u64>;
 impl Rabbitmq {
     /// Asks at the management plugin's address.
     pub fn new(http: Http, celery: Vec<String>) -> Self {
-        Self { http, celery, version: String::new(), queues: 0, left_out: 0, crowded: false }
+        Self { http, celery, version: String::new(), queues: 0, left_out: 0, crowded: false, untold: String::new() }
     }
 
     /// The list of queues without statistics does not tell of consumers, and with them it lags and costs much.
@@ -117,7 +120,14 @@ impl Rabbitmq {
         if self.crowded {
             return Ok(None);
         }
-        let list = self.http.json("/api/consumers?columns=queue.name,queue.vhost", MAX_ANSWER).await?;
+        let list = match self.http.json("/api/consumers?columns=queue.name,queue.vhost", MAX_ANSWER).await {
+            Err(CollectError::Query(why)) => {
+                self.untold = why;
+                return Ok(None);
+            }
+            answer => answer?,
+        };
+        self.untold.clear();
         let mut consumers = Consumers::new();
         for queue in list.as_array().into_iter().flatten().map(|consumer| &consumer["queue"]) {
             if let (Some(vhost), Some(name)) = (queue["vhost"].as_str(), queue["name"].as_str()) {
@@ -213,6 +223,10 @@ impl Collector for Rabbitmq {
         }
         if self.crowded {
             out.push_str("; too many consumers to tell whose they are");
+        }
+        if !self.untold.is_empty() {
+            let mend = "take out management_agent.disable_metrics_collector";
+            out.push_str(&format!("; consumers and rates are not told: {mend} ({})", self.untold));
         }
         out
     }

@@ -4,13 +4,13 @@
 //! * the server: `+ping +info +slowlog|get +slowlog|len +latency|latest +client|list`
 //! * BullMQ: `%R~bull:* +hget +hmget +llen +zcard +zrange +lindex +exists`, with `auto` also `+scan`; `%R~…:*` for each
 //!   other prefix
-//! * Sidekiq: `%R~queue* %R~retry %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +smembers +hmget
-//!   +get +hvals`
+//! * Sidekiq: `%R~queue* %R~retry %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +scard +smembers
+//!   +hmget +get +hvals`
 //! * Celery: `%R~* +llen +hlen`; streams: `%R~… +xinfo|stream +xinfo|groups +xpending +xrange`
 //!
 //! Cost: INFO, SLOWLOG LEN, SLOWLOG GET and LATENCY LATEST in a round. BullMQ: 12 commands a queue, up to 4 more for the
 //! age when jobs wait, and CLIENT LIST once a minute; `auto` also 20 SCAN a round until all keys were seen, 1,000 an hour
-//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 7, 2 a queue and 3 a process. Celery: 1, and 10 a
+//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 9, 2 a queue and 3 a process. Celery: 1, and 10 a
 //! queue. All but INFO, CLIENT LIST and SCAN are of constant time. Never KEYS; a job's arguments are never kept.
 
 use std::time::{Duration, Instant};
@@ -86,19 +86,19 @@ impl Redis {
             return Err(CollectError::Query(format!("{} is too old: 6.0 is the oldest that is read", self.flavour)));
         }
         info.put(clock::unix_nanos() as f64 / 1e9, out);
-        self.check_policy(&info);
         self.read_slow(session, out).await?;
         self.read_latency(session, out).await?;
         let queues = self.queues.read(session, out).await;
         self.lacking.extend(self.queues.lacking().iter().cloned());
+        self.check_policy(&info);
         queues
     }
 
-    /// Jobs in a server that evicts are jobs that may vanish.
+    /// Jobs in a server that evicts are jobs that may vanish. A cache without queues is meant to evict.
     fn check_policy(&mut self, info: &Info<'_>) {
         let policy = info.text("maxmemory_policy").unwrap_or("noeviction");
         let bounded = info.number("maxmemory").is_some_and(|limit| limit > 0.0);
-        if bounded && policy != "noeviction" && !self.queues.is_empty() {
+        if bounded && policy != "noeviction" && self.queues.count() > 0 {
             self.lacking.push(format!(
                 "queues with maxmemory-policy {policy} lose jobs: CONFIG SET maxmemory-policy noeviction"
             ));

@@ -23,7 +23,7 @@ impl Pooler {
         folder.write(
             "pgbouncer.ini",
             &format!(
-                "[databases]\nshop = host=127.0.0.1 port={} dbname=shop user=postgres pool_size=2\n[pgbouncer]\n\
+                "[databases]\nshop = host=127.0.0.1 port={} dbname=shop user=postgres pool_size=2 reserve_pool=3\n[pgbouncer]\n\
                  listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n\
                  auth_file = {users}\nadmin_users = postgres\nstats_users = plimsoll\nmax_client_conn = 50\n\
                  ignore_startup_parameters = extra_float_digits,options\n",

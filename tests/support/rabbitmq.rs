@@ -32,11 +32,6 @@ impl Rabbitmq {
         let folder = release.folder("rabbitmq");
         let (port, web, mapper, metrics) = (free_port(), free_port(), free_port(), free_port());
         folder.write("enabled", "[rabbitmq_management,rabbitmq_prometheus].");
-        let settings = format!(
-            "listeners.tcp.1 = 127.0.0.1:{port}\nmanagement.tcp.port = {web}\nmanagement.tcp.ip = 127.0.0.1\n\
-             prometheus.tcp.port = {metrics}\nprometheus.tcp.ip = 127.0.0.1\ncollect_statistics_interval = 1000\n"
-        );
-        folder.write("rabbitmq.conf", &settings);
         // Not as a daemon: it would outlive the test.
         let mut epmd = Command::new(Release::Here.program(&["/usr/bin/epmd"]));
         let mapper_process = Process::start(
@@ -44,8 +39,20 @@ impl Rabbitmq {
             &folder.path().join("mapper.log"),
         );
         let mut server = Self { folder, release, mapper, server: None, _mapper: mapper_process, port, web, metrics };
+        server.configure("");
         server.up();
         server
+    }
+
+    /// Writes its settings anew: they hold from the next start on.
+    pub(crate) fn configure(&self, settings: &str) {
+        let (port, web, metrics) = (self.port, self.web, self.metrics);
+        let text = format!(
+            "listeners.tcp.1 = 127.0.0.1:{port}\nmanagement.tcp.port = {web}\nmanagement.tcp.ip = 127.0.0.1\n\
+             prometheus.tcp.port = {metrics}\nprometheus.tcp.ip = 127.0.0.1\ncollect_statistics_interval = 1000\n\
+             {settings}\n"
+        );
+        self.folder.write("rabbitmq.conf", &text);
     }
 
     pub(crate) fn up(&mut self) {

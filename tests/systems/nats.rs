@@ -9,7 +9,7 @@ use plimsoll::collect::{CollectError, Collector as _};
 use rustix::process::Signal;
 
 use super::fake::{Fake, Mood};
-use super::nats_server::Nats;
+use super::nats_server::{Client, Nats};
 use super::release::{RELEASES, Release};
 use super::round::{Round, one, runtime};
 
@@ -68,12 +68,34 @@ fn the_streams_and_consumers_of_nats_are_counted() {
             let found = round(&mut collector);
             assert_eq!(value(&found, "ORDERS/billing", "queue.paused", None), Some(1.0));
         }
+        passed_over(release, &mut client, &mut collector);
         client.jetstream("STREAM.PURGE.ORDERS", "");
         let found = round(&mut collector);
         assert_eq!(found.value("nats.stream.messages", &stream), Some(0.0));
         assert_eq!(found.value("nats.stream.oldest.age", &stream), None, "absent when it is empty");
         assert!(collector.detail().ends_with(", 1 streams"), "{}", collector.detail());
     }
+}
+
+/// Messages that were given out as often as they may be: nobody gets them any more, nobody waits for them, and all that
+/// is left of them in the server's numbers is that they were given out again.
+fn passed_over(release: Release, client: &mut Client, collector: &mut Collector) {
+    let config = r#"{"stream_name":"ORDERS","config":{"durable_name":"poison","ack_policy":"explicit","ack_wait":100000000,"max_deliver":2}}"#;
+    client.jetstream("CONSUMER.DURABLE.CREATE.ORDERS.poison", config);
+    client.send("SUB $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ORDERS.poison 2\r\n");
+    // Twice each, and one that would get it a third time.
+    for batch in [10, 10, 1] {
+        client.ask("$JS.API.CONSUMER.MSG.NEXT.ORDERS.poison", &format!(r#"{{"batch":{batch}}}"#));
+    }
+    let mut given_up = 0;
+    while given_up < 10 {
+        given_up += usize::from(client.message().1.contains("max_deliver"));
+    }
+    let found = round(collector);
+    let messages = ["ready", "active"].map(|state| value(&found, "ORDERS/poison", "queue.messages", Some(state)));
+    assert_eq!(messages, [Some(0.0), Some(0.0)], "{release:?}");
+    let again = found.value("nats.consumer.redelivered", &[("messaging.destination.name", "ORDERS/poison")]);
+    assert_eq!(again, Some(10.0), "{release:?}");
 }
 
 #[test]

@@ -56,10 +56,17 @@ fn an_exhausted_pool_and_a_paused_database_are_told() {
         for _ in 0..6 {
             assert!(pooler.psql(&server, "shop", "SELECT 1").output().unwrap().status.success());
         }
+        assert!(pooler.psql(&server, "shop", "SELECT pg_sleep(0.2)").output().unwrap().status.success());
         let runtime = runtime();
         let mut collector = collector(&server, port);
         let found = runtime.block_on(one(&mut collector, LIMIT));
-        found.result.unwrap_or_else(|error| panic!("{release:?}: {error}"));
+        found.result.as_ref().unwrap_or_else(|error| panic!("{release:?}: {error}"));
+        // Microseconds, and since the start: an average of a minute would still be 0.
+        for name in ["pgbouncer.query.time", "pgbouncer.transaction.time"] {
+            let time = found.value(name, &SHOP).unwrap();
+            assert!((0.2..60.0).contains(&time), "{release:?}: {name} {time}");
+        }
+        assert_eq!(found.value("pgbouncer.pool.reserve", &SHOP), Some(3.0), "{release:?}: its column has two names");
         assert!(pooler.psql(&server, "pgbouncer", "PAUSE shop").output().unwrap().status.success());
         let found = runtime.block_on(one(&mut collector, LIMIT));
         assert_eq!(found.value("pgbouncer.database.paused", &SHOP), Some(1.0));

@@ -8,6 +8,7 @@ use plimsoll::collect::postgres::{self, Settings};
 
 use super::harness::wait_for;
 use super::postgres_server::{Postgres, VERSIONS};
+use super::release::Release;
 use super::round::{Round, one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -67,9 +68,26 @@ fn what_is_done_is_what_is_counted_in_the_oldest_and_the_newest_version() {
         assert_eq!(found.value("postgresql.connection.count", &[shop, ("state", "idle in transaction")]), Some(1.0));
         assert_eq!(found.value("postgresql.standby", &[]), Some(0.0));
         assert!(found.value("postgresql.commits", &[shop]).unwrap() >= 7.0, "{release:?}");
+        assert!(found.all("postgresql.connection.count", &[("state", "unknown")]).is_empty(), "no background workers");
+        assert!(found.value("postgresql.wal.records", &[]).unwrap() > 0.0, "{release:?}");
+        assert!(!found.all("postgresql.block.io.time", &[]).is_empty(), "{release:?}: track_io_timing is on");
+        // Of this view 16 has other columns than 18, and older versions nothing.
+        let size = found.all("postgresql.io.size", &[]).iter().sum::<f64>();
+        assert_eq!(size > 0.0, release == Release::Newest, "{release:?}: {size}");
+        assert!(found.all("postgresql.wal.archived", &[]).is_empty(), "an archive that is off is none that works");
         eprintln!("{release:?} {} series {:?}", found.samples.samples().len(), found.names());
         holder.kill().unwrap();
         holder.wait().unwrap();
         waiter.wait().unwrap();
+        // Nobody is left but ourselves, and we are no client that keeps anything open.
+        wait_for("a server without clients", LIMIT, || {
+            let found = runtime.block_on(one(&mut collector, LIMIT));
+            let ages = ["transaction.age.max", "transaction.idle.max", "query.age.max"];
+            let ages = ages.map(|name| found.value(&format!("postgresql.{name}"), &[]));
+            let clients = found.all("postgresql.connection.count", &[]);
+            if ages == [Some(0.0); 3] && clients.is_empty() { Ok(()) } else { Err(format!("{ages:?} {clients:?}")) }
+        });
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'plimsoll' AND xact_start IS NOT NULL";
+        assert_eq!(server.sql("postgres", open), "0", "{release:?}: between two rounds nothing is held back");
     }
 }

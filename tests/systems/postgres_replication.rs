@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use plimsoll::collect::postgres;
 use rustix::process::Signal;
 
 use super::harness::wait_for;
-use super::postgres::look;
+use super::postgres::{look, settings};
 use super::postgres_server::{Postgres, VERSIONS};
 use super::release::{RELEASES, Release};
+use super::round::{one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const BURN: &str = "DO $$ BEGIN FOR i IN 1..60 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$";
@@ -30,7 +32,7 @@ const STANDBY: &str = "wal_level = logical\nmax_prepared_transactions = 5\nwal_r
 #[test]
 fn lag_slots_and_conflicts_are_told_by_both_sides() {
     for release in VERSIONS {
-        let primary = primary(release);
+        let mut primary = primary(release);
         primary.sql("postgres", "SELECT pg_create_physical_replication_slot('s1', true)");
         let mut standby = primary.standby(&format!("{STANDBY}\nprimary_slot_name = 's1'\nhot_standby_feedback = on"));
         let level = "SELECT pg_last_wal_replay_lsn() IS NOT NULL AND status = 'streaming' FROM pg_stat_wal_receiver";
@@ -40,6 +42,9 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
         let own = [("application", "standby")];
         wait_for("a standby that is level", LIMIT, || {
             let found = look(&primary, "postgres");
+            let nobody = [("db.namespace", "unknown")];
+            assert!(found.all("postgresql.connection.count", &nobody).is_empty(), "a WAL sender is no client");
+            assert_eq!(found.value("postgresql.replication.slot.safe", SLOT), None, "without a limit");
             assert_eq!(found.value("postgresql.standby", &[]), Some(0.0));
             assert_eq!(found.value("postgresql.replication.state", &[own[0], ("state", "streaming")]), Some(1.0));
             assert_eq!(found.value("postgresql.replication.slot.active", SLOT), Some(1.0));
@@ -72,6 +77,7 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
                 other => Err(format!("{other:?}")),
             }
         });
+        lost(&primary);
         standby.configure(&format!(
             "{STANDBY}\nhot_standby_feedback = on\n\
              primary_conninfo = 'host=127.0.0.1 port={} user=postgres application_name=standby'",
@@ -81,7 +87,59 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
         standby.up();
         standby.until("postgres", level, "t");
         feedback(&primary, &standby, "standby");
+        failover(&mut primary, &standby);
     }
+}
+
+/// With a limit it is told what is left, and that it was too little.
+fn lost(primary: &Postgres) {
+    let set = |setting: &str| {
+        primary.sql("postgres", &format!("ALTER SYSTEM SET {setting}"));
+        primary.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    set("max_slot_wal_keep_size = '1GB'");
+    wait_for("what is left for the slot", LIMIT, || {
+        let found = look(primary, "postgres");
+        assert_eq!(found.value("postgresql.replication.slot.lost", SLOT), Some(0.0));
+        match found.value("postgresql.replication.slot.safe", SLOT) {
+            Some(safe) if safe > 5e8 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    set("max_slot_wal_keep_size = '1MB'");
+    set("wal_keep_size = 0");
+    wait_for("a slot that is lost", LIMIT, || {
+        primary.sql("postgres", "INSERT INTO t VALUES (0, 'z'); SELECT pg_switch_wal()");
+        primary.sql("postgres", "CHECKPOINT");
+        match look(primary, "postgres").value("postgresql.replication.slot.lost", SLOT) {
+            Some(1.0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
+
+/// A standby without its primary is not level, whatever it has replayed; promoted, it is read as what it is now.
+fn failover(primary: &mut Postgres, standby: &Postgres) {
+    primary.down();
+    let runtime = runtime();
+    let mut collector = postgres::Postgres::new(settings(standby, "plimsoll", "postgres"));
+    let mut read = || {
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap_or_else(|error| panic!("{error}"));
+        found
+    };
+    wait_for("a standby that receives nothing", LIMIT, || {
+        let found = read();
+        assert_eq!(found.value("postgresql.standby", &[]), Some(1.0));
+        let streams = found.value("postgresql.wal.receiver.streaming", &[]);
+        let delay = found.value("postgresql.replay.delay", &[]).unwrap();
+        if streams == Some(0.0) && delay > 0.0 { Ok(()) } else { Err(format!("{streams:?} {delay}")) }
+    });
+    standby.sql("postgres", "SELECT pg_promote()");
+    let found = read();
+    assert_eq!(found.value("postgresql.standby", &[]), Some(0.0));
+    assert_eq!(found.value("postgresql.replay.delay", &[]), None);
+    assert!(found.value("postgresql.wal.records", &[]).is_some(), "what only a primary tells");
 }
 
 /// With replay paused the bytes tell the truth.

@@ -13,7 +13,7 @@ use super::harness::wait_for;
 use super::postgres::{look, settings};
 use super::postgres_server::{Postgres, VERSIONS};
 use super::release::{RELEASES, Release};
-use super::round::{one, runtime};
+use super::round::{Round, one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -27,7 +27,8 @@ fn start(release: Release, more: &str) -> Postgres {
 #[test]
 fn known_numbers_of_operations_are_counted() {
     for release in VERSIONS {
-        let server = start(release, "checkpoint_timeout = 1h");
+        let few = "pg_stat_statements.max = 100\npg_stat_statements.track = all\ntrack_io_timing = off";
+        let server = start(release, &format!("checkpoint_timeout = 1h\n{few}"));
         let shop = [("db.namespace", "postgres")];
         let before = look(&server, "postgres");
         let at = |name: &str, with: &[(&str, &str)]| before.value(name, with).unwrap();
@@ -35,6 +36,12 @@ fn known_numbers_of_operations_are_counted() {
         let (checkpoints, freeze) =
             (at("postgresql.bgwriter.checkpoint.count", &requested), at("postgresql.database.freeze.age", &shop));
         assert_eq!(at("postgresql.temp_files", &shop), 0.0);
+        // What is not measured is absent, not 0.
+        assert!(before.all("postgresql.block.io.time", &[]).is_empty(), "{release:?}");
+        assert!(before.all("postgresql.io.time", &[]).is_empty(), "{release:?}");
+        assert_eq!(at("postgresql.statement.deallocated", &[]), 0.0);
+        server.sql("postgres", &MANY.replace("100000", "300"));
+        assert!(look(&server, "postgres").value("postgresql.statement.deallocated", &[]).unwrap() > 0.0);
         for _ in 0..3 {
             server.sql("postgres", "CREATE TABLE IF NOT EXISTS c (n int)");
             server.sql("postgres", "INSERT INTO c VALUES (1)");
@@ -171,7 +178,7 @@ fn resident() -> i64 {
 #[test]
 fn a_server_that_is_full_stopped_locked_or_restarted_is_read_again() {
     for release in RELEASES {
-        let mut server = start(release, "");
+        let mut server = start(release, "autovacuum = off");
         server.sql("postgres", "CREATE ROLE app LOGIN; CREATE ROLE bare LOGIN; CREATE TABLE orders (id int)");
         let runtime = runtime();
         let mut kept = postgres::Postgres::new(settings(&server, "plimsoll", "postgres"));
@@ -191,6 +198,7 @@ fn a_server_that_is_full_stopped_locked_or_restarted_is_read_again() {
         }
         full(&server, &runtime, &mut kept);
         stopped(&server, &runtime, &mut kept);
+        crashed(&server, &runtime, &mut kept);
         server.down();
         let found = runtime.block_on(one(&mut kept, LIMIT));
         assert!(matches!(found.result, Err(CollectError::Connect(_))), "{:?}", found.result);
@@ -210,6 +218,10 @@ fn full(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
         if let Err(told) = runtime.block_on(one(&mut new, LIMIT)).result {
             return Ok(told);
         }
+        // Its session ends with the runtime's next turn, and would keep the next one from its place until then.
+        drop(new);
+        runtime.block_on(tokio::task::yield_now());
+        server.until("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'plimsoll'", "1");
         let mut session = server.psql("postgres");
         held.push(session.args(["-U", "app", "-c", "SELECT pg_sleep(60)"]).spawn().unwrap());
         while server.sql("postgres", count) != held.len().to_string() {
@@ -256,6 +268,53 @@ fn stopped(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) 
     });
 }
 
+/// A crash takes the server's statistics with it: its counters begin anew, also the dead rows of a table.
+fn crashed(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
+    let orders = [("db.collection.name", "orders"), ("state", "dead")];
+    server.sql("postgres", "INSERT INTO orders SELECT * FROM generate_series(1, 1000); DELETE FROM orders");
+    wait_for("dead rows", LIMIT, || match look(server, "postgres").value("postgresql.rows", &orders) {
+        Some(1000.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let deleted = |found: &Round| found.value("postgresql.tup_deleted", &[("db.namespace", "postgres")]).unwrap();
+    let before = deleted(&look(server, "postgres"));
+    let session = server.hold("postgres", "SELECT 1");
+    let pid = "SELECT pid FROM pg_stat_activity WHERE query = 'SELECT 1;' AND state = 'idle'";
+    let pid = wait_for("a session", LIMIT, || server.sql("postgres", pid).parse::<i32>().map_err(|e| e.to_string()));
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    drop(session);
+    let found = wait_for("a round after the crash", Duration::from_secs(30), || {
+        let found = runtime.block_on(one(kept, LIMIT));
+        found.result.as_ref().map_err(ToString::to_string)?;
+        if deleted(&found) < before { Ok(found) } else { Err(deleted(&found).to_string()) }
+    });
+    assert!(before >= 1000.0 && deleted(&found) < 1000.0, "{before}");
+    assert_eq!(look(server, "postgres").value("postgresql.rows", &orders), Some(0.0));
+}
+
+#[test]
+fn a_question_is_bounded_by_the_server_and_writes_nothing() {
+    let server = start(Release::Here, "");
+    server.sql("postgres", "CREATE TABLE orders (id int); GRANT ALL ON orders TO plimsoll");
+    let _lock = server.hold("postgres", "BEGIN; LOCK TABLE orders");
+    let granted = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
+    server.until("postgres", granted, "1");
+    let mut target = settings(&server, "plimsoll", "postgres").target;
+    target.config.options(postgres::session::options(Duration::from_secs(1)));
+    let asked = |sql: &'static str| {
+        runtime().block_on(async { target.connect(None).await.unwrap().ask(sql).await.unwrap_err().to_string() })
+    };
+    // A read that takes long, one that waits for a lock, and what would write.
+    for (sql, code) in [
+        ("SELECT pg_sleep(60)", "57014"),
+        ("SELECT * FROM public.orders", "55P03"),
+        ("CREATE TABLE public.more (id int)", "25006"),
+    ] {
+        let told = asked(sql);
+        assert!(told.contains(code), "{sql}: {told}");
+    }
+}
+
 #[test]
 fn the_cost_of_the_reading_is_known() {
     for release in VERSIONS {
@@ -275,6 +334,10 @@ fn the_cost_of_the_reading_is_known() {
         let ten = server.sql("postgres", cost);
         let each = "SELECT left(query, 90), calls, round(mean_exec_time::numeric, 2), rows / calls FROM pg_stat_statements \
             WHERE userid = 'plimsoll'::regrole ORDER BY total_exec_time DESC";
+        // What costs more is asked for once a minute or in five, and the texts never with the numbers.
+        let seldom = "SELECT count(*) FROM pg_stat_statements WHERE userid = 'plimsoll'::regrole AND query ~ \
+            'pg_database_size|pg_total_relation_size|pg_ls_|pg_stat_statements'";
+        assert_eq!(server.sql("postgres", seldom), "0", "{release:?}");
         eprintln!("{release:?}: first {first}, ten more {ten}\n{}", server.sql("postgres", each));
         let calls: f64 = ten.split('|').nth(1).unwrap().parse().unwrap();
         assert!(calls <= 10.0 * 22.0, "an ordinary round asks {} times", calls / 10.0);

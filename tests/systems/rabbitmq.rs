@@ -45,6 +45,10 @@ fn queue(found: &Round, system: &str, name: &str) -> [Option<f64>; 3] {
 fn check_counts(release: Release, server: &Rabbitmq) {
     let _worker = Worker::python("rabbit.py", &[&server.port.to_string()]);
     let mut collector = collector(server.web, "pw", &[]);
+    // At once: with statistics the broker would say 0 for some seconds more.
+    let first = runtime().block_on(one(&mut collector, LIMIT));
+    first.result.as_ref().unwrap();
+    assert_eq!(queue(&first, "rabbitmq", "mail")[..2], [Some(7.0), Some(2.0)], "{release:?}");
     let found = once(&mut collector, "all that was published", |found| {
         found.value("rabbitmq.message.published", &[]) == Some(13.0)
             && found.value("rabbitmq.message.acknowledged", &[]) == Some(1.0)
@@ -115,6 +119,22 @@ fn check_faults(server: &mut Rabbitmq) {
     assert_eq!(queue(&found, "rabbitmq", "mail")[2], Some(0.0));
 }
 
+/// A broker that keeps no statistics: its queues are counted, the rest is absent.
+fn check_silent(release: Release, server: &mut Rabbitmq) {
+    server.down();
+    server.configure("management_agent.disable_metrics_collector = true");
+    server.up();
+    let mut collector = collector(server.web, "pw", &[]);
+    // Celery's messages outlive a kill.
+    let found =
+        once(&mut collector, "a round without statistics", |found| queue(found, "rabbitmq", "celery")[0] == Some(7.0));
+    assert_eq!(found.value("rabbitmq.message.published", &[]), None, "{release:?}: absent, not 0");
+    assert_eq!(queue(&found, "rabbitmq", "celery")[2], None, "{release:?}: absent, not 0");
+    assert_eq!(found.value("rabbitmq.node.running", &[]), Some(1.0), "{release:?}");
+    let told = collector.detail();
+    assert!(told.contains("take out management_agent.disable_metrics_collector"), "{told}");
+}
+
 /// One test, as a broker takes ten seconds to start.
 #[test]
 fn the_queues_of_rabbitmq_are_counted_and_its_faults_cost_one_round() {
@@ -126,13 +146,21 @@ fn the_queues_of_rabbitmq_are_counted_and_its_faults_cost_one_round() {
         check_rights(server);
     }
     check_faults(&mut servers[0].1);
+    for (release, server) in &mut servers {
+        check_silent(*release, server);
+    }
 }
 
 /// A broker with 10,000 queues, each as long as its number.
 fn pages(path: &str) -> String {
+    if path == "/api/nodes" {
+        return r#"[{"name":"a","running":true,"fd_used":0,"fd_total":0,"mem_alarm":true,"partitions":["b"]}]"#.into();
+    }
     let Some((_, page)) = path.split_once("&page=") else {
         return r#"{"rabbitmq_version":"4.3.6","message_stats":{}}"#.into();
     };
+    // Without this it looks up 40 fields of each queue on each node.
+    assert!(path.contains("disable_stats=true&enable_queue_totals=true") && path.contains("&columns="), "{path}");
     let page: usize = page.split('&').next().unwrap().parse().unwrap();
     let queues: Vec<String> = (500 * (page - 1)..500 * page)
         .map(|number| {
@@ -163,5 +191,9 @@ fn a_rabbitmq_that_lies_or_has_ten_thousand_queues_is_bounded() {
     let lengths = found.all("queue.messages", &[("state", "ready")]);
     assert_eq!((lengths.len(), lengths[0]), (200, 9_999.0), "the longest are told apart");
     assert_eq!(found.value("rabbitmq.queue.left_out", &[]), Some(9_800.0));
+    // As 4.0 says of its files; and what a broker in trouble says.
+    assert!(found.all("rabbitmq.node.files", &[]).is_empty() && found.all("rabbitmq.node.files.limit", &[]).is_empty());
+    assert_eq!(found.value("rabbitmq.node.alarm", &[("type", "memory")]), Some(1.0));
+    assert_eq!(found.value("rabbitmq.node.partitions", &[]), Some(1.0));
     assert!(collector.detail().contains("only the 200 longest"), "{}", collector.detail());
 }

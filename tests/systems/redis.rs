@@ -69,6 +69,11 @@ fn every_flavour_is_told_apart_and_its_work_is_counted() {
         assert_eq!(after.value("redis.maxmemory", &[]), Some(67_108_864.0));
         assert_eq!(after.value("redis.maxmemory.policy", &[("policy", "allkeys-lru")]), Some(1.0));
         assert_eq!(after.value("redis.role", &[("role", "primary")]), Some(1.0));
+        // Set back, it is told as it is: what a counter of Prometheus' is used to.
+        server.ask(&["CONFIG", "RESETSTAT"]);
+        let set_back = runtime.block_on(one(&mut collector, LIMIT));
+        assert_eq!(set_back.value("redis.keyspace.hits", &[]), Some(0.0), "{flavour}");
+        assert!(set_back.value("redis.uptime", &[]) >= after.value("redis.uptime", &[]), "{flavour}");
     }
 }
 
@@ -76,6 +81,7 @@ fn every_flavour_is_told_apart_and_its_work_is_counted() {
 fn keys_that_are_evicted_are_counted() {
     let server =
         Redis::start(Release::Here, "redis-server", &["--maxmemory", "3mb", "--maxmemory-policy", "allkeys-random"]);
+    server.ask(&["CONFIG", "SET", "latency-monitor-threshold", "0"]);
     let value = "x".repeat(50_000);
     for key in 0..100 {
         server.ask(&["SET", &format!("key{key}"), &value]);
@@ -84,6 +90,50 @@ fn keys_that_are_evicted_are_counted() {
     let found = read(&server, Queues::default());
     assert_eq!(found.value("redis.keys.evicted", &[]), Some(100.0 - kept));
     assert!(kept < 100.0);
+    assert!(found.all("redis.latency.latest", &[]).is_empty(), "nothing is measured");
+}
+
+#[test]
+fn a_server_that_evicts_is_told_so_only_where_it_holds_queues() {
+    let server =
+        Redis::start(Release::Here, "redis-server", &["--maxmemory", "30mb", "--maxmemory-policy", "allkeys-lru"]);
+    let runtime = runtime();
+    let mut collector = Collector::new(target(server.port), all());
+    let mut detail = || {
+        runtime.block_on(one(&mut collector, LIMIT)).result.unwrap();
+        plimsoll::collect::Collector::detail(&collector)
+    };
+    assert_eq!(detail().split_once(';'), None, "a cache is meant to evict");
+    server.ask(&["SADD", "queues", "mail"]);
+    assert!(detail().contains("queues with maxmemory-policy allkeys-lru lose jobs"), "{}", detail());
+    server.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    assert!(!detail().contains("lose jobs"), "{}", detail());
+}
+
+#[test]
+fn keys_that_are_called_as_those_of_sidekiq_and_are_none_cost_nothing() {
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    let runtime = runtime();
+    let mut collector = Collector::new(target(server.port), all());
+    let mut read = || {
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap();
+        let queues = found.all("queue.messages", &[("messaging.system", "sidekiq")]).len();
+        (queues, plimsoll::collect::Collector::detail(&collector))
+    };
+    server.ask(&["SET", "queues", "no set"]);
+    assert_eq!(read().0, 0);
+    server.ask(&["DEL", "queues"]);
+    server.ask(&["EVAL", "for i=1,10001 do redis.call('SADD','queues',i) end", "0"]);
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    let (queues, detail) = read();
+    assert!(queues == 0 && detail.contains("more than 10000 names"), "{queues} {detail}");
+    assert_eq!(super::bullmq::calls(&server, "smembers"), 0, "it is not read to find out");
+}
+
+/// What an entry without `queues:` asks for.
+fn all() -> Queues {
+    Queues::new(Wanted::Auto, Wanted::Auto, Vec::new(), Vec::new())
 }
 
 #[test]
@@ -147,8 +197,26 @@ fn a_stream_tells_lag_pending_and_age_of_each_group() {
         assert_eq!(value("queue.messages", "ready"), lag, "{program}");
         assert_eq!(value("queue.messages", "active"), Some(3.0), "{program}");
         assert_eq!(found.value("queue.consumers", &own), Some(1.0));
+        let pending = [("messaging.destination.name", "orders/billing")];
+        assert!(found.value("redis.stream.pending.idle.max", &pending).unwrap() < 60.0, "{program}");
         assert!(found.value("queue.oldest.age", &own).unwrap() < 60.0);
-        assert_eq!(found.value("redis.stream.length", &[("messaging.destination.name", "orders")]), Some(10.0));
+        let length = [("messaging.destination.name", "orders")];
+        assert_eq!(found.value("redis.stream.length", &length), Some(10.0));
+        // Six were not seen; the trim leaves three of them.
+        server.ask(&["XTRIM", "orders", "MAXLEN", "3"]);
+        let names = vec!["orders".to_owned()];
+        let found = read(&server, Queues::new(Wanted::None, Wanted::None, Vec::new(), names.clone()));
+        assert_eq!(found.value("redis.stream.length", &length), Some(3.0), "{program}");
+        let ready = found.value("queue.messages", &[own[0], own[1], ("state", "ready")]);
+        assert_eq!(ready, lag.map(|_| 3.0), "{program}: what is gone is not ready");
+        // After a deletion among those that were not seen the server knows no lag.
+        let last = server.ask(&["XREVRANGE", "orders", "+", "-", "COUNT", "1"]);
+        server.ask(&["XDEL", "orders", last.lines().next().unwrap()]);
+        let found = read(&server, Queues::new(Wanted::None, Wanted::None, Vec::new(), names));
+        let ready = found.value("queue.messages", &[own[0], own[1], ("state", "ready")]);
+        assert_eq!(ready, None, "{program}");
+        assert!(found.value("queue.oldest.age", &own).unwrap() > 0.0, "{program}: the age is told all the same");
+        assert_eq!(found.value("queue.messages", &[own[0], own[1], ("state", "active")]), Some(3.0), "{program}");
     }
 }
 
@@ -194,12 +262,16 @@ fn a_server_that_is_slow_is_read_within_the_rounds_time() {
     let server = Redis::start(Release::Here, "redis-server", &["--enable-debug-command", "yes"]);
     let runtime = runtime();
     let mut collector = Collector::new(target(server.port), Queues::default());
+    let mut last = None;
     for _ in 0..2 {
         // Nobody is answered meanwhile; in the first round also not while we connect.
         let mut client = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
         std::io::Write::write_all(&mut client, b"DEBUG SLEEP 1.5\r\n").unwrap();
-        runtime.block_on(one(&mut collector, LIMIT)).result.unwrap();
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap();
+        last = found.value("redis.latency.latest", &[("event", "command")]);
     }
+    assert!(last.is_some_and(|last| last >= 1.5), "{last:?}");
 }
 
 #[test]

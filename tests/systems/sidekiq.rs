@@ -16,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The lines of `src/collect/redis.rs`.
 const RIGHTS: &str = "+ping +info +slowlog|get +slowlog|len +latency|latest +client|list %R~queue* %R~retry \
-                      %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +smembers +hmget +get \
-                      +hvals";
+                      %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +scard +smembers +hmget \
+                      +get +hvals";
 
 /// A worker with two places that holds one job.
 struct Sidekiq {
@@ -113,6 +113,7 @@ fn the_jobs_of_sidekiq_are_counted_as_its_worker_left_them() {
             let found = runtime.block_on(one(&mut collector, LIMIT));
             found.result.as_ref().map_err(ToString::to_string)?;
             let told = value(&found, "*", "queue.completed", None) == Some(4.0)
+                && value(&found, "*", "queue.failed", None) == Some(3.0)
                 && value(&found, "*", "queue.workers", Some("busy")) == Some(1.0);
             if told { Ok(found) } else { Err(sidekiq.process.log()) }
         });
@@ -122,15 +123,23 @@ fn the_jobs_of_sidekiq_are_counted_as_its_worker_left_them() {
         assert!(sidekiq.folder.path().exists());
         server.ask(&["CONFIG", "RESETSTAT"]);
         assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
-        // 7 in a round, 2 for each queue, 3 for each process: as its docs say.
-        assert_eq!(super::bullmq::calls(&server, "llen lindex zcard get smembers hmget hvals"), 7 + 2 * 2 + 3);
+        // 9 in a round, 2 for each queue, 3 for each process: as its docs say.
+        assert_eq!(super::bullmq::calls(&server, "llen lindex zcard get scard smembers hmget hvals"), 9 + 2 * 2 + 3);
         // Who gave the rights of an earlier version loses nothing else.
         let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());
-        let mut collector = Collector::new(with_rights(&server, &RIGHTS.replace("+hvals", "")), queues);
+        let mut collector =
+            Collector::new(with_rights(&server, &RIGHTS.replace("+hvals", "").replace("+scard ", "")), queues);
         let found = runtime.block_on(one(&mut collector, LIMIT));
         assert!(found.result.is_ok() && value(&found, "*", "queue.failed", None) == Some(3.0), "{release:?}");
         assert_eq!(found.value("sidekiq.job.running.max", &[]), None);
         assert!(collector.detail().contains("cannot be read without +hvals"), "{}", collector.detail());
+        // Nor who gave none for queues.
+        let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());
+        let plain = RIGHTS.split(" %R~queue").next().unwrap();
+        let mut collector = Collector::new(with_rights(&server, plain), queues);
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        assert!(found.result.is_ok() && found.all("queue.messages", &[]).is_empty(), "{:?}", found.result);
+        assert!(collector.detail().contains("without +smembers"), "{}", collector.detail());
     }
 }
 

@@ -62,22 +62,29 @@ pub(super) fn mysql(user: &str, path: &Path, mariadb: bool) -> String {
         let plugin = "INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'";
         out = format!("sudo mysql{socket} -e \"{plugin}\"   # where it is missing\n");
     }
-    out + &format!("sudo {client}{socket} -e \"{}\"", mysql_user(user, how, mariadb))
-}
-
-/// A user with a password, for a server without a socket here.
-pub(super) fn mysql_by_password(url: &str, mariadb: bool) -> String {
-    let client = if mariadb { "mariadb" } else { "mysql" };
-    let sql = mysql_user("plimsoll", "BY 'PASSWORD'", mariadb);
-    format!("sudo {client} -e \"{sql}\"\n{}", config("mysql", url, ""))
-}
-
-fn mysql_user(user: &str, how: &str, mariadb: bool) -> String {
     let user = format!("{}@localhost", if is_plain(user) { user.to_owned() } else { format!("'{user}'") });
+    out + &format!("sudo {client}{socket} -e \"{}\"", mysql_user(&[&user], how, mariadb))
+}
+
+/// A user with a password, for a server whose socket is not here or of no use: one of each host. A server in a container
+/// sees us come from elsewhere, and on the box an anonymous user of localhost would go before `plimsoll@'%'`.
+pub(super) fn mysql_by_password(url: &str, path: Option<&Path>, port: u16, mariadb: bool) -> String {
+    let client = if mariadb { "mariadb" } else { "mysql" };
+    let place = match path {
+        Some(path) => format!("sudo {client} -S {}", shell(&path.to_string_lossy())),
+        None => format!("{client} -h 127.0.0.1 -P {port} -u root -p"),
+    };
+    let sql = mysql_user(&["plimsoll@localhost", "plimsoll@'%'"], "BY 'PASSWORD'", mariadb);
+    format!("{place} -e \"{sql}\"\n{}", config("mysql", url, ""))
+}
+
+fn mysql_user(users: &[&str], how: &str, mariadb: bool) -> String {
+    let made: Vec<String> = users.iter().map(|user| format!("{user} IDENTIFIED {how}")).collect();
+    let (made, users) = (made.join(", "), users.join(", "));
     let rights = if mariadb { "PROCESS, BINLOG MONITOR, SLAVE MONITOR" } else { "PROCESS, REPLICATION CLIENT" };
     format!(
-        "CREATE USER {user} IDENTIFIED {how} WITH MAX_USER_CONNECTIONS 3; GRANT {rights} ON *.* TO {user}; \
-         GRANT SELECT ON performance_schema.* TO {user};"
+        "CREATE USER {made} WITH MAX_USER_CONNECTIONS 3; GRANT {rights} ON *.* TO {users}; \
+         GRANT SELECT ON performance_schema.* TO {users};"
     )
 }
 

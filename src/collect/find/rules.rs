@@ -264,9 +264,9 @@ fn mysql(sockets: &[Socket<'_>], asked: &Asked<'_>) -> Vec<Server> {
                 let grant = grants::mysql(user, path, mariadb(&group));
                 Some(Server { entry: entry::<mysql::config::Config>(url, Some(user)), tried: true, grant })
             }
-            (_, _, Some(port)) => {
+            (path, _, Some(port)) => {
                 let url = format!("mysql://plimsoll@127.0.0.1:{port}");
-                let grant = grants::mysql_by_password(&url, mariadb(&group));
+                let grant = grants::mysql_by_password(&url, path, port, mariadb(&group));
                 Some(Server { entry: entry::<mysql::config::Config>(url, None), tried: false, grant })
             }
             _ => None,

@@ -7,8 +7,11 @@ use crate::collect::CollectError;
 use crate::signal::metrics::{Desc, Samples};
 
 pub(super) const METRICS: &[Desc] = &[BEHIND, DELAY, IO_RUNNING, SQL_RUNNING, BINLOG_SIZE, BINLOG_FILES, READ_ONLY];
-const BEHIND: Desc =
-    Desc::updown("mysql.replica.time_behind_source", "s", "How late the replica is; absent while it stands.");
+const BEHIND: Desc = Desc::updown(
+    "mysql.replica.time_behind_source",
+    "s",
+    "How late the replica is with what it received; absent while it stands.",
+);
 const DELAY: Desc = Desc::updown("mysql.replica.sql_delay", "s", "How late it is meant to be.");
 const IO_RUNNING: Desc =
     Desc::gauge("mysql.replica.io.running", "", "1 while the replica receives; 0: it stands, or connects.");

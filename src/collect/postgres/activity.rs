@@ -61,7 +61,8 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
     Ok(())
 }
 
-const SESSIONS: &str = "SELECT coalesce(datname, '') AS datname, coalesce(state, 'unknown') AS state, \
+/// A client that is still being let in takes a place and has no database yet.
+const SESSIONS: &str = "SELECT coalesce(datname, 'unknown') AS datname, coalesce(state, 'unknown') AS state, \
     CASE WHEN state = 'active' THEN wait_event_type END AS wait_type, \
     CASE WHEN state = 'active' THEN wait_event END AS wait_event, count(*) AS count, \
     max(extract(epoch FROM clock_timestamp() - xact_start)) AS transaction_age, \

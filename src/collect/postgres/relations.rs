@@ -21,7 +21,11 @@ pub(super) const METRICS: &[Desc] = &[
 const TABLES: Desc = Desc::updown("postgresql.table.count", "{table}", "Tables of the database.");
 const TABLE_SIZE: Desc =
     Desc::updown("postgresql.table.size", "By", "Size of a table with its indexes; absent while it is locked.");
-const ROWS: Desc = Desc::updown("postgresql.rows", "1", "Rows of a table, as the server estimates, live and dead.");
+const ROWS: Desc = Desc::updown(
+    "postgresql.rows",
+    "1",
+    "Rows of a table, live and dead, as the server estimates: after a crash from 0 on.",
+);
 const CHANGES: Desc = Desc::counter("postgresql.operations", "1", "Rows that were inserted, updated and deleted.");
 const SEQUENTIAL: Desc = Desc::counter("postgresql.sequential_scans", "{sequential_scan}", "Scans of whole tables.");
 const INDEX_SCANS: Desc = Desc::counter("postgresql.index.scans", "{scans}", "Scans of an index.");

@@ -147,6 +147,12 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_are_asked_for_without_the_texts() {
+        let sql = query("public");
+        assert!(sql.contains("public.pg_stat_statements(false)") && !sql.contains("query,"), "{sql}");
+    }
+
+    #[test]
     fn the_one_that_grew_is_chosen_and_not_the_one_that_was_large_before() {
         let mut statements = Statements::default();
         statements.look(&table(&[("1", 1000.0, 9e6), ("2", 10.0, 50.0)]), Table::default(), 1);

@@ -30,6 +30,9 @@ const OVERDUE: Desc = Desc::gauge(
 /// BullMQ's own prefix: of such queues none is told.
 const PREFIX: &str = "bull";
 
+/// What a marker begins with, and no id of a job: the time at which the next delayed job is due follows.
+const MARKER: &str = "0:";
+
 /// One queue.
 pub(super) struct At<'a> {
     pub(super) prefix: &'a str,
@@ -44,7 +47,7 @@ pub(super) struct At<'a> {
 pub(super) async fn read(session: &mut Session, at: &At<'_>, out: &mut Samples) -> Result<bool, CollectError> {
     let At { prefix, name, workers, tells_absent } = *at;
     let key = |suffix: &str| format!("{prefix}:{name}:{suffix}");
-    let state = State::read(session, &key).await?;
+    let mut state = State::read(session, &key).await?;
     if !(tells_absent || state.is_there || workers.is_some_and(|workers| workers > 0)) {
         return Ok(false);
     }
@@ -76,13 +79,14 @@ pub(super) async fn read(session: &mut Session, at: &At<'_>, out: &mut Samples) 
 struct State {
     /// Whether any of its keys is there.
     is_there: bool,
-    /// Whether it is Bull's and not BullMQ's.
-    is_bull: bool,
     is_paused: bool,
     waiting: u64,
     held: u64,
     active: u64,
+    /// Apart from the lists, as BullMQ keeps them.
     prioritized: u64,
+    /// At the right end of the lists, as Bull keeps them.
+    ranked: u64,
     delayed: u64,
     failed: u64,
     /// Completed and failed ones that the workers counted.
@@ -118,12 +122,12 @@ impl State {
         let first = answers.get(11).map(items).unwrap_or_default();
         Ok(Self {
             is_there: !is_bull || (0..8).any(|at| count(at) > 0),
-            is_bull,
-            is_paused: if is_bull { count(7) > 0 } else { meta(1).is_some_and(|paused| paused == "1") },
+            is_paused: count(7) > 0 || meta(1).is_some_and(|paused| paused == "1"),
             waiting: count(0),
             held: count(1),
             active: count(2),
-            prioritized: if is_bull { count(4) } else { count(3) },
+            prioritized: count(3),
+            ranked: if is_bull { count(4) } else { 0 },
             delayed: count(5),
             failed: count(6),
             counted: (answers.get(9).and_then(number), answers.get(10).and_then(number)),
@@ -131,15 +135,14 @@ impl State {
         })
     }
 
-    /// Bull keeps the prioritised jobs in its lists too.
     fn ready(&self) -> u64 {
-        let apart = if self.is_bull { 0 } else { self.prioritized };
-        self.waiting.saturating_add(self.held).saturating_add(apart)
+        self.waiting.saturating_add(self.held).saturating_add(self.prioritized)
     }
 
     /// Jobs are put in at the left and taken at the right; Bull's prioritised ones stand at the right of all others.
+    /// BullMQ up to 4 also puts a marker into an empty `wait`, which is no job and is not counted.
     async fn oldest_age(
-        &self,
+        &mut self,
         session: &mut Session,
         key: &impl Fn(&str) -> String,
     ) -> Result<Option<f64>, CollectError> {
@@ -148,16 +151,20 @@ impl State {
             if length > 0 {
                 ends.push(vec!["LINDEX".into(), key(list), "-1".into()]);
             }
-            if self.is_bull && self.prioritized > 0 && length > self.prioritized {
-                ends.push(vec!["LINDEX".into(), key(list), format!("-{}", self.prioritized + 1)]);
+            if self.ranked > 0 && length > self.ranked {
+                ends.push(vec!["LINDEX".into(), key(list), format!("-{}", self.ranked + 1)]);
             }
         }
-        if !self.is_bull && self.prioritized > 0 {
+        if self.prioritized > 0 {
             ends.push(vec!["ZRANGE".into(), key("prioritized"), "0".into(), "0".into()]);
         }
         let ends = session.ask_all(&ends).await?;
         let ids = ends.iter().filter_map(|end| text(end).or_else(|| text(items(end).first()?)));
-        let times: Vec<Vec<String>> = ids.map(|id| vec!["HGET".into(), key(&id), "timestamp".into()]).collect();
+        let (markers, ids): (Vec<String>, Vec<String>) = ids.partition(|id| id.starts_with(MARKER));
+        if !markers.is_empty() {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
+        let times: Vec<Vec<String>> = ids.iter().map(|id| vec!["HGET".into(), key(id), "timestamp".into()]).collect();
         let times = session.ask_all(&times).await?;
         let now = clock::unix_nanos() as f64 / 1e9;
         let ages = times.iter().filter_map(int).map(|millis| now - millis as f64 / 1e3);

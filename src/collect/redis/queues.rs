@@ -50,14 +50,6 @@ impl Queues {
         self
     }
 
-    /// Whether none is wanted.
-    pub fn is_empty(&self) -> bool {
-        self.bullmq.wanted == Wanted::None
-            && self.sidekiq == Wanted::None
-            && self.celery.is_empty()
-            && self.streams.is_empty()
-    }
-
     /// Queues that the last round read.
     pub fn count(&self) -> usize {
         self.read

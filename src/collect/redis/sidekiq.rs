@@ -7,7 +7,7 @@
 //! What the processes say of themselves stands under names of its own, as the worst of all: their ids change with each
 //! start. A process that is killed is gone from Redis a minute after its last heartbeat, with what it worked on.
 //!
-//! Cost: 7 commands in a round, 2 for each queue and 3 for each process, 20 queues at once. The oldest job of a queue
+//! Cost: 9 commands in a round, 2 for each queue and 3 for each process, 20 queues at once. The oldest job of a queue
 //! and the jobs that run are read for their times and dropped: Redis holds nothing smaller.
 
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ const ROUND_TRIP: Desc = Desc::gauge(
 
 /// Queues and processes that are read.
 const MAX_NAMES: usize = 500;
+/// Names in the sets of Sidekiq. A larger set is another application's.
+const MAX_SET: u64 = 10_000;
 /// Queues or processes that are asked for at once.
 const BATCH: usize = 20;
 /// All queues together.
@@ -51,7 +53,10 @@ pub(super) async fn read(
 ) -> Result<usize, CollectError> {
     let mut names: Vec<String> = match only {
         Some(names) => names.to_vec(),
-        None => strings(&session.ask(&["SMEMBERS", "queues"]).await?),
+        None => match found(session, lacking).await? {
+            Some(names) => names,
+            None => return Ok(0),
+        },
     };
     names.truncate(MAX_NAMES);
     names.sort_unstable();
@@ -63,6 +68,31 @@ pub(super) async fn read(
     // The last, as it may be large.
     put_running(session, &processes, lacking, out).await?;
     Ok(names.len())
+}
+
+/// The queues, where nobody named them; `None`: this is no Sidekiq's server. Others may have keys of these names too,
+/// of any type and size, and the whole of a set is read in one piece.
+async fn found(session: &mut Session, lacking: &mut Vec<String>) -> Result<Option<Vec<String>>, CollectError> {
+    let sizes = ["queues", "processes"].map(|key| vec!["SCARD".to_owned(), key.to_owned()]);
+    match session.ask_all(&sizes).await {
+        Ok(sizes) if sizes.iter().map(count).any(|size| size > MAX_SET) => {
+            lacking.push(format!("a set queues or processes of more than {MAX_SET} names is not read as Sidekiq's"));
+            return Ok(None);
+        }
+        // Who gave the rights of an earlier version has no SCARD.
+        Ok(_) => {}
+        Err(error) if is_forbidden(&error) => {}
+        Err(CollectError::Query(why)) if why.contains("WRONGTYPE") => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    match session.ask(&["SMEMBERS", "queues"]).await {
+        Ok(names) => Ok(Some(strings(&names))),
+        Err(error) if is_forbidden(&error) => {
+            lacking.push("Sidekiq's queues cannot be looked for without +smembers on the key queues".into());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn put_queues(

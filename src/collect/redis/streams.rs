@@ -2,7 +2,8 @@
 //!
 //! Each group is a queue of its own, named `stream/group`: `ready` is its lag, `active` what was delivered and not
 //! acknowledged. Redis tells no lag after XGROUP SETID or a deletion in between, and before 7.0: then only the age of
-//! what the group has not seen is told.
+//! what the group has not seen is told. What was trimmed before a group saw it is lost without a count. `consumers` are
+//! those that the server knows: it forgets none until somebody deletes it, whether it lives or not.
 
 use redis::Value;
 
@@ -31,14 +32,14 @@ pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -
         Err(CollectError::Query(why)) if why.contains("no such key") => return Ok(()),
         answer => answer?,
     };
-    let length = field(&stream, "length").and_then(int).unwrap_or(0);
+    let length = field(&stream, "length").and_then(int).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     out.put_with(&LENGTH, &[("messaging.destination.name", name)], length);
     let newest = field(&stream, "last-generated-id").and_then(text).and_then(|id| millis(&id));
     let groups = session.ask(&["XINFO", "GROUPS", name]).await?;
     for group in items(&groups).iter().take(MAX_GROUPS) {
         let Some(group_name) = field(group, "name").and_then(text) else { continue };
         let pending = session.ask(&["XPENDING", name, &group_name]).await?;
-        put_group(name, &group_name, group, &pending, newest, out);
+        put_group(name, &group_name, group, &pending, (newest, length), out);
         let seen = field(group, "last-delivered-id").and_then(text).unwrap_or_default();
         // Before 6.2 there is no word for "behind this one".
         let next = session.ask(&["XRANGE", name, &behind(&seen), "+", "COUNT", "1"]).await;
@@ -52,12 +53,21 @@ pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -
     Ok(())
 }
 
-fn put_group(stream: &str, name: &str, group: &Value, pending: &Value, newest: Option<i64>, out: &mut Samples) {
+fn put_group(
+    stream: &str,
+    name: &str,
+    group: &Value,
+    pending: &Value,
+    (newest, length): (Option<i64>, u64),
+    out: &mut Samples,
+) {
     let number = |key| field(group, key).and_then(int).and_then(|count| u64::try_from(count).ok());
     let queue = format!("{stream}/{name}");
     let delivered = field(group, "last-delivered-id").and_then(text).and_then(|id| millis(&id));
     // Where nothing newer was ever put in, the lag is 0 whatever the server can tell.
     let lag = number("lag").or_else(|| (newest.is_some() && newest == delivered).then_some(0));
+    // The server counts those too that were trimmed before the group saw them: they are gone.
+    let lag = lag.map(|lag| lag.min(length));
     let own = Queue {
         system: "redis_streams",
         name: &queue,

@@ -152,6 +152,11 @@ fn mysql_and_mariadb_are_reached_by_their_socket_and_get_their_own_commands() {
         grant.contains("sudo mysql -S /tmp/mysql.sock -e \"CREATE USER plimsoll@localhost IDENTIFIED WITH auth_socket")
     );
     assert!(grant.contains("GRANT PROCESS, REPLICATION CLIENT ON *.*"), "{grant}");
+    let remote = bare().runs("mysqld", &[], &["0.0.0.0:3306"]);
+    let grant = servers(&remote.0, ALL, Some("plimsoll")).remove(0).grant;
+    let made = "CREATE USER plimsoll@localhost IDENTIFIED BY 'PASSWORD', plimsoll@'%' IDENTIFIED BY 'PASSWORD' WITH";
+    assert!(grant.starts_with(&format!("mysql -h 127.0.0.1 -P 3306 -u root -p -e \"{made}")), "{grant}");
+    assert!(grant.contains("ON *.* TO plimsoll@localhost, plimsoll@'%';"), "{grant}");
     let hidden = bare().runs("?mariadbd", &[], &[]).listens(&["/run/mysqld/mysqld.sock", "127.0.0.1:3306"], None);
     assert_eq!(hidden.found(), maria.found());
     let command = ["mariadbd", "--port=3400", "--socket=/srv/db.sock"];
