@@ -32,6 +32,7 @@ pub const METRICS: &[Desc] = &[
     TRANSACTION_TIME,
     QUERY_TIME,
     WAIT_TIME,
+    ASSIGNMENTS,
     ALL_CLIENTS,
     CLIENT_LIMIT,
 ];
@@ -69,6 +70,11 @@ const TRANSACTION_TIME: Desc =
 const QUERY_TIME: Desc = Desc::counter("pgbouncer.query.time", "s", "Time of server connections at queries.");
 const WAIT_TIME: Desc =
     Desc::counter("pgbouncer.client.wait.time", "s", "Time that clients waited for a server connection.");
+const ASSIGNMENTS: Desc = Desc::counter(
+    "pgbouncer.server.assignments",
+    "{assignment}",
+    "Server connections that were given to clients; absent before 1.23.",
+);
 const ALL_CLIENTS: Desc = Desc::gauge("pgbouncer.clients", "{connection}", "Client connections over all pools.");
 const CLIENT_LIMIT: Desc =
     Desc::gauge("pgbouncer.clients.limit", "{connection}", "Most client connections: max_client_conn.");
@@ -171,6 +177,7 @@ fn put_stats(table: &Table, out: &mut Samples) {
             ("total_query_count", &QUERIES),
             ("total_received", &RECEIVED),
             ("total_sent", &SENT),
+            ("total_server_assignment_count", &ASSIGNMENTS),
         ];
         row.put(out, &own, &counts);
         let times = [

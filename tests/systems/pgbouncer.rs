@@ -66,6 +66,8 @@ fn an_exhausted_pool_and_a_paused_database_are_told() {
             let time = found.value(name, &SHOP).unwrap();
             assert!((0.2..60.0).contains(&time), "{release:?}: {name} {time}");
         }
+        let assigned = found.value("pgbouncer.server.assignments", &SHOP);
+        assert_eq!(assigned.is_some_and(|count| count >= 7.0), release == Release::Newest, "{release:?}: {assigned:?}");
         assert_eq!(found.value("pgbouncer.pool.reserve", &SHOP), Some(3.0), "{release:?}: its column has two names");
         assert!(pooler.psql(&server, "pgbouncer", "PAUSE shop").output().unwrap().status.success());
         let found = runtime.block_on(one(&mut collector, LIMIT));

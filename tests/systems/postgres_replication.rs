@@ -46,6 +46,8 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
             assert!(found.all("postgresql.connection.count", &nobody).is_empty(), "a WAL sender is no client");
             assert_eq!(found.value("postgresql.replication.slot.safe", SLOT), None, "without a limit");
             assert_eq!(found.value("postgresql.standby", &[]), Some(0.0));
+            assert_eq!(found.value("postgresql.timeline", &[]), Some(1.0));
+            assert_eq!(found.value("postgresql.replication.slot.inactive", SLOT), None, "it is in use");
             assert_eq!(found.value("postgresql.replication.state", &[own[0], ("state", "streaming")]), Some(1.0));
             assert_eq!(found.value("postgresql.replication.slot.active", SLOT), Some(1.0));
             let behind = found.value("postgresql.replication.data_delay", &own).unwrap();
@@ -55,6 +57,7 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
             let found = look(&standby, "postgres");
             assert_eq!(found.value("postgresql.standby", &[]), Some(1.0));
             assert_eq!(found.value("postgresql.wal.receiver.streaming", &[]), Some(1.0));
+            assert_eq!(found.value("postgresql.timeline", &[]), Some(1.0));
             match found.value("postgresql.replay.delay", &[]) {
                 Some(0.0) => Ok(()),
                 other => Err(format!("{other:?}")),
@@ -72,6 +75,10 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
                 Some(0.0) => {
                     assert_eq!(found.value("postgresql.replication.data_delay", &own), None);
                     assert!(found.value("postgresql.replication.slot.retained", SLOT).unwrap() > 2e6);
+                    let inactive = found.value("postgresql.replication.slot.inactive", SLOT);
+                    // 17 and later tell it.
+                    let known = inactive.is_some_and(|seconds| (0.0..600.0).contains(&seconds));
+                    assert_eq!(known, release == Release::Newest, "{release:?}: {inactive:?}");
                     Ok(())
                 }
                 other => Err(format!("{other:?}")),
@@ -139,6 +146,7 @@ fn failover(primary: &mut Postgres, standby: &Postgres) {
     let found = read();
     assert_eq!(found.value("postgresql.standby", &[]), Some(0.0));
     assert_eq!(found.value("postgresql.replay.delay", &[]), None);
+    assert_eq!(found.value("postgresql.timeline", &[]), Some(2.0));
     assert!(found.value("postgresql.wal.records", &[]).is_some(), "what only a primary tells");
 }
 

@@ -7,12 +7,14 @@ use crate::signal::metrics::{Desc, Samples};
 
 pub(super) const METRICS: &[Desc] = &[
     IS_STANDBY,
+    TIMELINE,
     DATA_DELAY,
     DELAY,
     STATE,
     SLOT_RETAINED,
     SLOT_SAFE,
     SLOT_ACTIVE,
+    SLOT_IDLE,
     SLOT_LOST,
     REPLAY_DELAY,
     REPLAY_BYTES,
@@ -25,6 +27,11 @@ const IS_STANDBY: Desc = Desc::gauge(
     "postgresql.standby",
     "",
     "1 on a standby, 0 on a primary: a change is a failover, two zeros of one cluster are two primaries.",
+);
+const TIMELINE: Desc = Desc::gauge(
+    "postgresql.timeline",
+    "1",
+    "Timeline that is written or received: each promotion begins a new one, and a cluster is on one.",
 );
 const DATA_DELAY: Desc = Desc::gauge(
     "postgresql.replication.data_delay",
@@ -46,6 +53,11 @@ const SLOT_SAFE: Desc = Desc::gauge(
     "WAL that can be written until the slot is lost; absent without max_slot_wal_keep_size.",
 );
 const SLOT_ACTIVE: Desc = Desc::gauge("postgresql.replication.slot.active", "", "1 while the slot is in use.");
+const SLOT_IDLE: Desc = Desc::gauge(
+    "postgresql.replication.slot.inactive",
+    "s",
+    "How long the slot has not been in use; absent while it is, and before 17.",
+);
 const SLOT_LOST: Desc =
     Desc::gauge("postgresql.replication.slot.lost", "", "1 when the WAL that the slot needs is gone.");
 const REPLAY_DELAY: Desc = Desc::gauge(
@@ -66,12 +78,15 @@ const SUBSCRIPTION_ERRORS: Desc =
 /// Primary and standby answer different questions; a standby may have replicas of its own.
 pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(), CollectError> {
     out.put(&IS_STANDBY, u64::from(round.standby()));
-    let (replicas, slots) = if round.standby() {
-        put_replay(&round.ask(REPLAY).await?, out);
-        (REPLICAS.replace(NOW, "pg_last_wal_replay_lsn()"), SLOTS.replace(NOW, "pg_last_wal_replay_lsn()"))
-    } else {
-        (REPLICAS.to_owned(), SLOTS.to_owned())
-    };
+    let (mut replicas, mut slots) = (REPLICAS.to_owned(), SLOTS.to_owned());
+    if round.version() >= 170_000 {
+        slots = slots.replace("NULL AS idle", "extract(epoch FROM clock_timestamp() - inactive_since) AS idle");
+    }
+    let standing = round.ask(if round.standby() { REPLAY } else { CURRENT }).await?;
+    put_standing(&standing, out);
+    if round.standby() {
+        (replicas, slots) = (replicas.replace(NOW, REPLAYED), slots.replace(NOW, REPLAYED));
+    }
     put_replicas(&round.ask(&replicas).await?, out);
     put_slots(&round.ask(&slots).await?, out);
     put_subscriptions(&round.ask(SUBSCRIPTIONS).await?, out);
@@ -83,6 +98,7 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
 
 /// The end of the WAL on a primary; a standby has none of its own.
 const NOW: &str = "pg_current_wal_lsn()";
+const REPLAYED: &str = "pg_last_wal_replay_lsn()";
 
 const REPLICAS: &str = "SELECT coalesce(application_name, '') AS application, \
     coalesce(host(client_addr), 'unix') AS client, state, sync_state, \
@@ -91,11 +107,15 @@ const REPLICAS: &str = "SELECT coalesce(application_name, '') AS application, \
     FROM pg_catalog.pg_stat_replication ORDER BY 1, 2 LIMIT 100";
 
 const SLOTS: &str = "SELECT slot_name, slot_type, active, coalesce(wal_status, '') AS wal_status, safe_wal_size, \
-    pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) AS retained FROM pg_catalog.pg_replication_slots \
+    NULL AS idle, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) AS retained FROM pg_catalog.pg_replication_slots \
     ORDER BY 1 LIMIT 100";
+
+/// The timeline is the first part of the name of the file that is written.
+const CURRENT: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline";
 
 /// A standby that replayed all it received is up to date only while it receives: else nobody knows.
 const REPLAY: &str = "SELECT coalesce(r.status = 'streaming', false) AS streaming, \
+    r.received_tli AS timeline, \
     pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS behind, \
     CASE WHEN r.status = 'streaming' AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
       ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END AS delay \
@@ -128,13 +148,15 @@ fn put_slots(table: &Table, out: &mut Samples) {
         let (Some(slot), Some(kind)) = (row.text("slot_name"), row.text("slot_type")) else { continue };
         let own = [("slot", slot), ("type", kind)];
         row.put(out, &own, &[("retained", &SLOT_RETAINED), ("safe_wal_size", &SLOT_SAFE), ("active", &SLOT_ACTIVE)]);
+        row.put(out, &own, &[("idle", &SLOT_IDLE)]);
         out.put_with(&SLOT_LOST, &own, u64::from(row.text("wal_status") == Some("lost")));
     }
 }
 
-fn put_replay(table: &Table, out: &mut Samples) {
+fn put_standing(table: &Table, out: &mut Samples) {
     let Some(row) = table.first() else { return };
     row.put(out, &[], &[("streaming", &RECEIVER), ("behind", &REPLAY_BYTES), ("delay", &REPLAY_DELAY)]);
+    row.put(out, &[], &[("timeline", &TIMELINE)]);
 }
 
 fn put_subscriptions(table: &Table, out: &mut Samples) {
