@@ -17,6 +17,8 @@ mod catalogue;
 mod celery;
 #[path = "support/cgroup.rs"]
 mod cgroup;
+#[path = "systems/company.rs"]
+mod company;
 #[path = "systems/fake.rs"]
 mod fake;
 #[path = "systems/faults.rs"]

@@ -149,6 +149,22 @@ pub fn shown(text: &str) -> String {
     out
 }
 
+/// A text of the server at `url` without the parts of its path and query that may be a secret, as that of a webhook is:
+/// servers like to say at which address there is nothing.
+pub fn veiled(text: &str, url: &str) -> String {
+    let behind = url.split_once("://").map_or("", |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
+    let parts = behind.split(['/', '?', '&', '=', '#']);
+    let mut secrets: Vec<&str> = parts.filter(|part| is_secretive(part)).collect();
+    // The longer first: one may be the beginning of another.
+    secrets.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(hidden)"))
+}
+
+/// No word of people: long, or not short and with a digit.
+fn is_secretive(part: &str) -> bool {
+    part.len() >= 16 || (part.len() >= 8 && part.bytes().any(|byte| byte.is_ascii_digit()))
+}
+
 /// Characters of an answer that are shown.
 const SHOWN: usize = 300;
 

@@ -33,6 +33,7 @@ pub(crate) type Talk = fn(TcpStream) -> std::io::Result<()>;
 pub(crate) struct Breaker {
     pub(crate) port: u16,
     open: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
 }
 
 impl Breaker {
@@ -40,11 +41,12 @@ impl Breaker {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let open = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&open);
+        let most = Arc::new(AtomicUsize::new(0));
+        let (counted, highest) = (Arc::clone(&open), Arc::clone(&most));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let open = Arc::clone(&counted);
-                open.fetch_add(1, Ordering::SeqCst);
+                highest.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::spawn(move || {
                     // Whether the other side still listens is no matter here.
                     let _ended = talk(stream).is_err();
@@ -52,7 +54,13 @@ impl Breaker {
                 });
             }
         });
-        Self { port, open }
+        Self { port, open, most }
+    }
+
+    /// Never were there many connections at once: those of a round that was given up end before the next ones.
+    pub(crate) fn is_rarely_asked(&self) {
+        let most = self.most.load(Ordering::SeqCst);
+        assert!((1..=4).contains(&most), "{most} connections at once");
     }
 
     /// Waits until the other sides have left, while `runtime` goes on with what rounds may have left to be done.

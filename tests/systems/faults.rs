@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(60);
 
 /// Takes all that is said and says nothing.
-fn hung(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn hung(mut stream: TcpStream) -> std::io::Result<()> {
     let mut heard = [0; 4096];
     while stream.read(&mut heard)? > 0 {}
     Ok(())
@@ -47,7 +47,7 @@ fn beginning(sort: Sort) -> &'static [u8] {
 
 fn slow(sort: Sort) -> Talk {
     match sort {
-        Sort::Postgres | Sort::Pgbouncer => |stream| drip(stream, beginning(Sort::Postgres)),
+        Sort::Postgres | Sort::Pgbouncer => dripping,
         Sort::Mysql => |stream| drip(stream, beginning(Sort::Mysql)),
         Sort::Redis | Sort::Queues => |stream| drip(stream, beginning(Sort::Redis)),
         Sort::Rabbitmq | Sort::Nats => |stream| drip(stream, beginning(Sort::Rabbitmq)),
@@ -68,6 +68,16 @@ fn hear(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     let _nothing = stream.read(&mut [0; 4096]).is_err();
     Ok(())
+}
+
+/// One that begins as a PostgreSQL would.
+pub(crate) fn dripping(stream: TcpStream) -> std::io::Result<()> {
+    drip(stream, beginning(Sort::Postgres))
+}
+
+/// One that packs 256 MiB into each answer.
+pub(crate) fn bombs(stream: TcpStream) -> std::io::Result<()> {
+    packed(stream, "gzip")
 }
 
 fn dying(sort: Sort) -> Talk {
@@ -135,7 +145,7 @@ fn begun(mut stream: TcpStream, head: &str, piece: &[u8]) -> std::io::Result<()>
 }
 
 /// 2 GiB that are announced.
-fn with_length(stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn with_length(stream: TcpStream) -> std::io::Result<()> {
     begun(stream, "Content-Length: 2147483648\r\n\r\n", &[b' '; 1 << 20])
 }
 
@@ -145,7 +155,7 @@ fn without_length(stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// 2 GiB in chunks of a MiB.
-fn in_chunks(stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn in_chunks(stream: TcpStream) -> std::io::Result<()> {
     let chunk = [&b"100000\r\n"[..], &[b' '; 1 << 20], b"\r\n"].concat();
     begun(stream, "Transfer-Encoding: chunked\r\n\r\n", &chunk)
 }

@@ -66,9 +66,8 @@ fn a_statement_of_five_megabytes_that_runs_waits_or_is_kept_is_told_in_bounded_t
         server.sql("postgres", "INSERT INTO orders VALUES (1, 'a')");
         let _holder = server.hold("postgres", "BEGIN; UPDATE orders SET note = 'held' WHERE id = 1");
         server.until("postgres", "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'", "1");
-        let mut clients: Vec<Child> = (0..8)
-            .map(|_| feed(server.psql("postgres"), long("UPDATE orders SET note = ", " WHERE id = 1")))
-            .collect();
+        let mut clients: Vec<Child> =
+            (0..8).map(|_| feed(server.psql("postgres"), long("UPDATE orders SET note = ", " WHERE id = 1"))).collect();
         server.until("postgres", "SELECT count(*) FROM pg_locks WHERE NOT granted", "8");
         let size = "SELECT max(length(query)) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
         assert_eq!(server.sql("postgres", size), (1_048_576 - 1).to_string(), "the server keeps a MB of it");
@@ -131,7 +130,9 @@ fn a_statement_of_five_megabytes_and_ten_thousand_digests_are_bounded_in_mysql_a
         // As long as it can be without a literal: names.
         let wide: Vec<String> = (0..9000).map(|number| format!("id AS a_name_of_some_length_{number}")).collect();
         for part in wide.chunks(4000) {
-            assert!(feed(in_shop(&server), format!("SELECT {} FROM orders", part.join(", "))).wait().unwrap().success());
+            assert!(
+                feed(in_shop(&server), format!("SELECT {} FROM orders", part.join(", "))).wait().unwrap().success()
+            );
         }
         let kept = "SELECT COUNT(*) FROM performance_schema.events_statements_summary_by_digest";
         assert!(server.sql(kept).parse::<f64>().unwrap() > 10_000.0, "{kind:?}");

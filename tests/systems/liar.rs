@@ -19,7 +19,7 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// Lets everybody in, and answers the first question with rows of a MiB.
-fn postgres_rows(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn postgres_rows(mut stream: TcpStream) -> std::io::Result<()> {
     postgres_login(&mut stream, true)?;
     let mut column = b"\0\x01version\0".to_vec();
     column.extend([0; 18]);
@@ -48,7 +48,7 @@ fn postgres_login(stream: &mut TcpStream, asked: bool) -> std::io::Result<()> {
 }
 
 /// Says yes to whatever comes first, and then one string of 2 GiB.
-fn redis_string(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn redis_string(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 4096];
     let _some = stream.read(&mut asked)?;
     stream.write_all(b"$2147483647\r\n")?;
@@ -63,7 +63,7 @@ fn redis_depth(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// A list of numbers, each of which takes ten times as much memory as it has bytes.
-fn redis_list(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn redis_list(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 4096];
     let _some = stream.read(&mut asked)?;
     stream.write_all(b"*2147483647\r\n")?;
@@ -84,7 +84,7 @@ fn mysql_greeting(stream: TcpStream) -> std::io::Result<()> {
     endless(stream, &piece)
 }
 
-fn nonsense(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn nonsense(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 16];
     stream.set_read_timeout(Some(Duration::from_millis(200)))?;
     // MySQL's clients wait for the server's first word.

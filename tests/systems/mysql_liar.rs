@@ -99,7 +99,7 @@ fn round_of(first: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// More columns than there is memory for.
-fn columns(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn columns(mut stream: TcpStream) -> std::io::Result<()> {
     until_asked(&mut stream)?;
     stream.write_all(&packet(1, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f]))?;
     endless(stream, &round_of(2, &column(b"x")).repeat(80))
@@ -113,7 +113,7 @@ fn wide_columns(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// Rows without end.
-fn rows(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn rows(mut stream: TcpStream) -> std::io::Result<()> {
     until_asked(&mut stream)?;
     stream.write_all(&packet(1, &[1]))?;
     stream.write_all(&packet(2, &column(b"variable_name")))?;
