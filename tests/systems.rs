@@ -72,6 +72,8 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
+#[path = "systems/secrets.rs"]
+mod secrets;
 #[path = "systems/secure.rs"]
 mod secure;
 #[path = "systems/sidekiq.rs"]
