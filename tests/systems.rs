@@ -74,6 +74,10 @@ mod release;
 mod round;
 #[path = "systems/secrets.rs"]
 mod secrets;
+#[path = "systems/secrets_config.rs"]
+mod secrets_config;
+#[path = "systems/secrets_servers.rs"]
+mod secrets_servers;
 #[path = "systems/secure.rs"]
 mod secure;
 #[path = "systems/sidekiq.rs"]

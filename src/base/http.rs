@@ -180,3 +180,21 @@ pub const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// Below the minute or so after which proxies and clouds forget a silent connection.
 const IDLE: Duration = Duration::from_secs(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_of_its_address_is_told_without_what_may_be_a_secret() {
+        let slack = "https://hooks.example.com/services/T0A1B2C3D/B0A1B2C3D/abcdefghijklmnopqrst";
+        let told = "Cannot POST /services/T0A1B2C3D/B0A1B2C3D/abcdefghijklmnopqrst";
+        assert_eq!(veiled(told, slack), "Cannot POST /services/(hidden)/(hidden)/(hidden)");
+        let asked = "http://127.0.0.1:9/api/v1/alerts?key=0123456789&note=few";
+        assert_eq!(
+            veiled("no /api/v1/alerts?key=0123456789&note=few", asked),
+            "no /api/v1/alerts?key=(hidden)&note=few"
+        );
+        assert_eq!(veiled("no such tenant: alertmanager", "http://alertmanager:9093"), "no such tenant: alertmanager");
+    }
+}

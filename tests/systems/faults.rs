@@ -8,6 +8,7 @@ use std::time::Duration;
 use plimsoll::collect::CollectError;
 
 use super::breaker::{Breaker, OVER_HTTP, SORTS, Sort, Talk, endless, is_clear, is_plain};
+use super::harness::free_port;
 use super::round::{of_a_liar, one, runtime};
 
 /// A round's time against those who take all of it.
@@ -124,6 +125,22 @@ fn a_server_that_dies_in_the_middle_of_an_answer_is_an_error_of_one_round() {
         let told = sort.round(server.port, LONG).result.unwrap_err();
         assert!(matches!(told, CollectError::Connect(_)), "{sort:?}: {told:?}");
         is_clear(&told);
+    }
+}
+
+#[test]
+fn a_scraped_target_that_was_killed_is_read_again_when_it_is_back() {
+    let port = free_port();
+    let runtime = runtime();
+    let mut collector = Sort::Scrape.collector(port);
+    for _ in 0..2 {
+        let gone = runtime.block_on(one(&mut *collector, LONG)).result.unwrap_err();
+        assert!(matches!(&gone, CollectError::Connect(why) if why.contains("connection refused")), "{gone:?}");
+        let target = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let served = std::thread::spawn(move || whole(target.accept().unwrap().0, "shop_orders_total 7\n"));
+        let found = runtime.block_on(one(&mut *collector, LONG));
+        assert_eq!(found.value("shop_orders_total", &[]).or(found.value("shop_orders", &[])), Some(7.0));
+        served.join().unwrap().unwrap();
     }
 }
 
