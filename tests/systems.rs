@@ -6,6 +6,8 @@
 
 #[path = "systems/blame.rs"]
 mod blame;
+#[path = "systems/breaker.rs"]
+mod breaker;
 #[path = "systems/bullmq.rs"]
 mod bullmq;
 #[allow(dead_code, reason = "shared with the other test programs")]
@@ -15,19 +17,27 @@ mod catalogue;
 mod celery;
 #[path = "support/cgroup.rs"]
 mod cgroup;
+#[path = "systems/company.rs"]
+mod company;
 #[path = "systems/fake.rs"]
 mod fake;
+#[path = "systems/faults.rs"]
+mod faults;
 #[path = "systems/find.rs"]
 mod find;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "systems/huge.rs"]
+mod huge;
 #[path = "systems/liar.rs"]
 mod liar;
 #[path = "support/mariadb.rs"]
 mod mariadb_server;
 #[path = "systems/mysql.rs"]
 mod mysql;
+#[path = "systems/mysql_liar.rs"]
+mod mysql_liar;
 #[path = "support/mysql.rs"]
 mod mysql_server;
 #[path = "systems/nats.rs"]
@@ -64,6 +74,12 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
+#[path = "systems/secrets.rs"]
+mod secrets;
+#[path = "systems/secrets_config.rs"]
+mod secrets_config;
+#[path = "systems/secrets_servers.rs"]
+mod secrets_servers;
 #[path = "systems/secure.rs"]
 mod secure;
 #[path = "systems/sidekiq.rs"]

@@ -149,6 +149,22 @@ pub fn shown(text: &str) -> String {
     out
 }
 
+/// A text of the server at `url` without the parts of its path and query that may be a secret, as that of a webhook is:
+/// servers like to say at which address there is nothing.
+pub fn veiled(text: &str, url: &str) -> String {
+    let behind = url.split_once("://").map_or("", |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
+    let parts = behind.split(['/', '?', '&', '=', '#']);
+    let mut secrets: Vec<&str> = parts.filter(|part| is_secretive(part)).collect();
+    // The longer first: one may be the beginning of another.
+    secrets.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(hidden)"))
+}
+
+/// No word of people: long, or not short and with a digit.
+fn is_secretive(part: &str) -> bool {
+    part.len() >= 16 || (part.len() >= 8 && part.bytes().any(|byte| byte.is_ascii_digit()))
+}
+
 /// Characters of an answer that are shown.
 const SHOWN: usize = 300;
 
@@ -164,3 +180,21 @@ pub const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// Below the minute or so after which proxies and clouds forget a silent connection.
 const IDLE: Duration = Duration::from_secs(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_of_its_address_is_told_without_what_may_be_a_secret() {
+        let slack = "https://hooks.example.com/services/T0A1B2C3D/B0A1B2C3D/abcdefghijklmnopqrst";
+        let told = "Cannot POST /services/T0A1B2C3D/B0A1B2C3D/abcdefghijklmnopqrst";
+        assert_eq!(veiled(told, slack), "Cannot POST /services/(hidden)/(hidden)/(hidden)");
+        let asked = "http://127.0.0.1:9/api/v1/alerts?key=0123456789&note=few";
+        assert_eq!(
+            veiled("no /api/v1/alerts?key=0123456789&note=few", asked),
+            "no /api/v1/alerts?key=(hidden)&note=few"
+        );
+        assert_eq!(veiled("no such tenant: alertmanager", "http://alertmanager:9093"), "no such tenant: alertmanager");
+    }
+}

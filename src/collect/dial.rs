@@ -31,7 +31,8 @@ enum Io {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Bytes that the server may still send before the connection is given up. Clones share them.
+/// Bytes that the server may still send before the connection is given up; a line end counts for more. Clones share
+/// them.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<AtomicU64>);
 
@@ -110,6 +111,12 @@ impl Counted {
     }
 }
 
+/// Bytes, and for each line end what the value takes that it may end: in Redis' protocol a number of two bytes.
+fn weight(bytes: &[u8]) -> u64 {
+    const LINE: usize = 32;
+    (bytes.len() + LINE * memchr::memchr_iter(b'\n', bytes).count()) as u64
+}
+
 impl AsyncRead for Counted {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.budget.is_spent() {
@@ -117,7 +124,7 @@ impl AsyncRead for Counted {
         }
         let before = buf.filled().len();
         let polled = self.reader().poll_read(context, buf);
-        let taken = (buf.filled().len() - before) as u64;
+        let taken = weight(&buf.filled()[before..]);
         self.budget.renew(self.budget.0.load(Relaxed).saturating_sub(taken));
         polled
     }

@@ -45,6 +45,8 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Values of a JSON answer. 8 MiB of a server's own have half as many.
+const MAX_VALUES: usize = 500_000;
 const CONNECT: Duration = Duration::from_secs(3);
 const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
 
@@ -104,8 +106,7 @@ impl Http {
     /// As [`Self::get`].
     pub async fn get_with(&self, path: &str, headers: HeaderMap, limit: usize) -> Result<Answer, CollectError> {
         let request = self.client.get(format!("{}{path}", self.base)).headers(headers);
-        let mut response =
-            request.send().await.map_err(|error| CollectError::Connect(format!("{}: {}", self.name, words(&error))))?;
+        let mut response = request.send().await.map_err(|error| self.lost(error))?;
         let status = response.status();
         if matches!(status.as_u16(), 401 | 403) {
             return Err(CollectError::Denied(format!("{} refuses the login: {status} for {path}", self.name)));
@@ -123,9 +124,7 @@ impl Http {
                     return Err(CollectError::Parse(what));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Err(error) => {
-                    return Err(CollectError::Connect(format!("{}: {}", self.name, words(&error))));
-                }
+                Err(error) => return Err(self.lost(error)),
             }
         }
     }
@@ -136,8 +135,17 @@ impl Http {
     /// As [`Self::get`], and [`CollectError::Parse`] for what is no JSON.
     pub async fn json(&self, path: &str, limit: usize) -> Result<Value, CollectError> {
         let answer = self.get(path, "application/json", limit).await?;
+        // `0,` is two bytes, and a value in memory dozens.
+        if memchr::memchr_iter(b',', &answer.body).count() > MAX_VALUES {
+            return Err(CollectError::Parse(format!("{}: {path} has more than {MAX_VALUES} values", self.name)));
+        }
         serde_json::from_slice(&answer.body)
             .map_err(|error| CollectError::Parse(format!("{}: {path} is no JSON: {error}", self.name)))
+    }
+
+    /// Without the address, which may hold a secret behind `?`.
+    fn lost(&self, error: reqwest::Error) -> CollectError {
+        CollectError::Connect(format!("{}: {}", self.name, words(&error.without_url())))
     }
 
     /// For people.

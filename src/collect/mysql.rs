@@ -29,11 +29,14 @@ use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
 mod digests;
+mod frames;
 mod locks;
+mod relay;
 mod replication;
 mod status;
 
 use digests::Digests;
+use relay::Relay;
 
 /// Every metric, in the order of the parts.
 pub const METRICS: &[&[Desc]] = &[status::METRICS, replication::METRICS, locks::METRICS, digests::METRICS];
@@ -43,8 +46,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_ROWS: usize = 20_000;
 /// Bytes of one packet: a longer row is no row of ours.
 pub const MAX_PACKET: usize = 4 << 20;
-/// Bytes of one answer. The largest that is asked for, 2,000 digests with their texts, has 8 MB at most.
+/// Bytes of one answer in memory. The largest that is asked for, 2,000 digests with their texts, has 10 MB at most.
 const MAX_ANSWER: usize = 16 << 20;
+/// What a field takes beside its name and value.
+const FIELD: usize = 96;
 
 /// What an entry asks for, checked.
 #[derive(Debug, Clone)]
@@ -60,12 +65,18 @@ pub struct Settings {
 /// One server.
 pub struct Mysql {
     settings: Settings,
-    session: Option<(Conn, Server)>,
+    session: Option<(Link, Server)>,
     minute: Option<Instant>,
     digests: Digests,
     lacking: Vec<String>,
     events: Vec<Event>,
     told: HashMap<String, Instant>,
+}
+
+/// An open connection. Dropped, it is closed at once: the relay goes, and with it what is not read yet.
+struct Link {
+    conn: Conn,
+    relay: Relay,
 }
 
 /// What a connection found out about its server.
@@ -94,11 +105,26 @@ impl Mysql {
         }
     }
 
-    async fn connect(&self) -> Result<(Conn, Server), CollectError> {
-        let mut conn = Conn::new(self.settings.opts.clone()).await.map_err(|error| self.told(&error))?;
+    async fn connect(&self) -> Result<(Link, Server), CollectError> {
+        let name = &self.settings.name;
+        let relay = Relay::open(&self.settings.opts).await.map_err(|error| failed(name, &error))?;
+        let opened = self.identified(&relay).await.map_err(|error| self.bounded(&relay, error))?;
+        Ok((Link { conn: opened.0, relay }, opened.1))
+    }
+
+    async fn identified(&self, relay: &Relay) -> Result<(Conn, Server), CollectError> {
+        let mut conn = Conn::new(relay.opts.clone()).await.map_err(|error| self.told(&error))?;
         let version: Option<String> = conn.query_first("SELECT VERSION()").await.map_err(|error| self.told(&error))?;
         let server = identify(&version.unwrap_or_default())?;
         Ok((conn, server))
+    }
+
+    /// An end of the connection that the relay made is an answer that cannot be taken.
+    fn bounded(&self, relay: &Relay, error: CollectError) -> CollectError {
+        match (error, relay.why()) {
+            (CollectError::Connect(_), Some(why)) => CollectError::Parse(format!("{}: {why}", self.settings.name)),
+            (error, _) => error,
+        }
     }
 
     /// An error of a connection in words.
@@ -195,13 +221,14 @@ impl Mysql {
 impl Collector for Mysql {
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
-        let (mut conn, server) = match self.session.take() {
+        let (mut link, server) = match self.session.take() {
             Some(open) => open,
             None => self.connect().await?,
         };
-        let read = self.groups(&mut conn, &server, out).await;
+        link.relay.renew();
+        let read = self.groups(&mut link.conn, &server, out).await.map_err(|error| self.bounded(&link.relay, error));
         if !matches!(read, Err(CollectError::Connect(_) | CollectError::Parse(_))) {
-            self.session = Some((conn, server));
+            self.session = Some((link, server));
         }
         read
     }
@@ -246,7 +273,7 @@ async fn ask(conn: &mut Conn, sql: &str) -> Result<Vec<Fields>, CollectError> {
             return Err(CollectError::Parse(format!("an answer of more than {MAX_ROWS} rows")));
         }
         let fields = fields(&row);
-        bytes += fields.values().map(String::len).sum::<usize>();
+        bytes += fields.iter().map(|(name, value)| name.len() + value.len() + FIELD).sum::<usize>();
         if bytes > MAX_ANSWER {
             return Err(CollectError::Parse(format!("an answer larger than {} MiB", MAX_ANSWER >> 20)));
         }

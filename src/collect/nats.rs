@@ -18,6 +18,7 @@ use super::http::Http;
 use super::queue::{self, Queue};
 use super::{CollectError, Collector};
 use crate::base::clock;
+use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
@@ -144,7 +145,7 @@ impl Nats {
 impl Collector for Nats {
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         let varz = self.http.json("/varz", MAX_ANSWER).await?;
-        self.version = varz["version"].as_str().unwrap_or_default().chars().take(32).collect();
+        self.version = shown(varz["version"].as_str().unwrap_or_default());
         put_server(&varz, out);
         if varz["jetstream"].as_object().is_none_or(serde_json::Map::is_empty) {
             return Ok(());

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::postgres::session::{Session, Target};
 use super::postgres::table::{Row, Table};
 use super::{CollectError, Collector};
+use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
@@ -102,7 +103,7 @@ impl Collector for Pgbouncer {
             None => {
                 let session = self.target.connect(None).await?;
                 let version = session.ask("SHOW VERSION").await?;
-                self.version = version.first().and_then(|row| row.text("version")).unwrap_or_default().to_owned();
+                self.version = shown(version.first().and_then(|row| row.text("version")).unwrap_or_default());
                 session
             }
         };

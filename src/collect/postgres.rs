@@ -26,6 +26,7 @@ use self::statements::Statements;
 use self::table::Table;
 use super::event::Event;
 use super::{CollectError, Collector};
+use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 mod activity;
@@ -280,8 +281,8 @@ async fn identify(session: &Session) -> Result<Server, CollectError> {
     let table = session.ask(IDENTITY).await?;
     let row = table.first().ok_or_else(|| CollectError::Parse("the server does not say its version".into()))?;
     let version = row.float("version").unwrap_or(0.0) as u32;
-    let shown = row.text("shown").unwrap_or_default();
-    let shown = shown.split_whitespace().next().unwrap_or_default().to_owned();
+    let told = row.text("shown").unwrap_or_default();
+    let shown = shown(told.split_whitespace().next().unwrap_or_default());
     if version < FLOOR {
         return Err(CollectError::Query(format!("PostgreSQL {shown} is too old: 14 is the oldest that is read")));
     }

@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::http::Http;
 use super::queue::{self, Queue};
 use super::{CollectError, Collector};
+use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
@@ -203,7 +204,7 @@ impl Collector for Rabbitmq {
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         let overview =
             self.http.json("/api/overview?columns=rabbitmq_version,object_totals,message_stats", MAX_ANSWER).await?;
-        self.version = overview["rabbitmq_version"].as_str().unwrap_or_default().chars().take(32).collect();
+        self.version = shown(overview["rabbitmq_version"].as_str().unwrap_or_default());
         put_overview(&overview, out);
         let nodes = self.http.json("/api/nodes", MAX_ANSWER).await?;
         for node in nodes.as_array().into_iter().flatten().take(50) {

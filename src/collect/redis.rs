@@ -10,7 +10,7 @@
 //!
 //! Cost: INFO, SLOWLOG LEN, SLOWLOG GET and LATENCY LATEST in a round. BullMQ: 12 commands a queue, up to 4 more for the
 //! age when jobs wait, and CLIENT LIST once a minute; `auto` also 20 SCAN a round until all keys were seen, 1,000 an hour
-//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 9, 2 a queue and 3 a process. Celery: 1, and 10 a
+//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 9, up to 2 a queue, 3 a process. Celery: 1, 10 a
 //! queue. All but INFO, CLIENT LIST and SCAN are of constant time. Never KEYS; a job's arguments are never kept.
 
 use std::time::{Duration, Instant};

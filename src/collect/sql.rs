@@ -58,9 +58,8 @@ fn token(text: &str, dialect: Dialect) -> (usize, Shown) {
     let first = text.chars().next().unwrap_or(' ');
     match first {
         'e' | 'E' if !mysql && text[1..].starts_with('\'') => literal(text, 1, true),
-        '\'' if mysql => literal(text, 0, true),
-        '\'' => standard(text),
-        '"' if mysql => literal(text, 0, true),
+        '\'' => standard(text, mysql),
+        '"' if mysql => standard(text, mysql),
         '"' | '`' => name(text),
         '$' if !mysql => dollar(text),
         _ if text.starts_with("--") || (mysql && first == '#') => (text.find('\n').unwrap_or(text.len()), Shown::Space),
@@ -94,11 +93,12 @@ fn literal(text: &str, start: usize, backslashes: bool) -> (usize, Shown) {
     (text.len(), Shown::Literal)
 }
 
-/// A plain text of Postgres. Whether a backslash before a quote hides the quote depends on a setting of the session:
-/// where that matters, nothing more is shown.
-fn standard(text: &str) -> (usize, Shown) {
-    let (length, shown) = literal(text, 0, false);
-    if text[..length].contains("\\'") { (text.len(), Shown::NothingMore) } else { (length, shown) }
+/// A plain text. Whether a backslash before a quote hides the quote depends on a setting of the session
+/// (`standard_conforming_strings`, `NO_BACKSLASH_ESCAPES`): where that matters, nothing more is shown.
+fn standard(text: &str, backslashes: bool) -> (usize, Shown) {
+    let (length, shown) = literal(text, 0, backslashes);
+    let doubtful = text[..length].contains(&format!("\\{}", &text[..1]));
+    if doubtful { (text.len(), Shown::NothingMore) } else { (length, shown) }
 }
 
 /// A quoted name, shown; one without an end is none.
@@ -168,9 +168,11 @@ mod tests {
             (Postgres, "select 'not ended secret", "select ?"),
             (
                 Mysql,
-                "SELECT \"it\\\"s secret\", `a name` FROM t # secret\n WHERE a='\\'secret'",
+                "SELECT \"it's secret\", `a name` FROM t # secret\n WHERE a='\"secret'",
                 "SELECT ?, `a name` FROM t WHERE a=?",
             ),
+            (Mysql, "SELECT 'a\\', 'secret'", "SELECT ?"),
+            (Mysql, "SELECT \"a\\\", \"secret\"", "SELECT ?"),
             (Mysql, "CREATE USER a IDENTIFIED BY 'secret'", "CREATE USER a IDENTIFIED ?"),
         ];
         for (dialect, text, shown) in cases {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 
 use super::answer::{Answer, Reached, Request, Transport, shown};
 use super::body::{Kept, partial_success, retry_after, text};
 use super::config::{Compression, Otlp};
 use super::{codec, headers, refusal};
 use crate::base::clock::unix_nanos;
-use crate::base::http::{client, words};
+use crate::base::http::{client, veiled, words};
 use crate::signal::frame::{Codec, Signal};
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ impl Http {
             post = post.header(CONTENT_ENCODING, name);
         }
         let mut response = post.body(request.body.clone()).send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
+        let (status, mut headers) = (response.status(), response.headers().clone());
         let mut kept = Kept::default();
         // The status line has said it; a body that breaks off or never ends changes nothing.
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -52,11 +52,31 @@ impl Http {
                 break;
             }
         }
+        if !status.is_success() {
+            self.veil(&mut headers, &mut kept.body);
+        }
         let mut answer = understand(status, &headers, &kept.body);
         if let Answer::Refused { why } = &mut answer {
             why.push_str(&kept.more());
         }
         Ok(answer)
+    }
+
+    /// The endpoint may hold a token, which the server may say again.
+    fn veil(&self, headers: &mut HeaderMap, body: &mut Vec<u8>) {
+        let text = String::from_utf8_lossy(body);
+        let hidden = veiled(&text, &self.endpoint);
+        // Where there is nothing to hide it stays as it is: it may be a message in protobuf.
+        if hidden != text {
+            *body = hidden.into_bytes();
+        }
+        if let Some(to) = headers.get(LOCATION).and_then(|to| to.to_str().ok()) {
+            // What stands behind `?` may be a secret too.
+            let to = veiled(to.split('?').next().unwrap_or_default(), &self.endpoint);
+            if let Ok(to) = HeaderValue::from_str(&to) {
+                headers.insert(LOCATION, to);
+            }
+        }
     }
 
     fn failed(&self, error: &reqwest::Error) -> Answer {

@@ -10,7 +10,7 @@ use super::Outcome;
 use crate::base::certs::Tls;
 use crate::base::clock::unix_nanos;
 use crate::base::header::{self, HeaderValue};
-use crate::base::http::{client, retry_after, shown, words};
+use crate::base::http::{client, retry_after, shown, veiled, words};
 use crate::base::secret::{ExposeSecret, Secret, SecretString};
 
 /// Someone at one address, which may be a secret.
@@ -78,7 +78,8 @@ impl Peer {
             body.extend_from_slice(&chunk);
         }
         body.truncate(MOST_READ);
-        Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned(), after })
+        let body = veiled(&String::from_utf8_lossy(&body), self.url.expose_secret());
+        Ok(Reply { status, body, after })
     }
 
     fn words(&self, error: &reqwest::Error) -> String {

@@ -2,44 +2,16 @@
 //! one round, in bounded memory.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use plimsoll::collect::dial::Address;
-use plimsoll::collect::mysql::{self, options};
-use plimsoll::collect::postgres::session::Target;
-use plimsoll::collect::postgres::{self, Settings};
-use plimsoll::collect::redis::Redis;
-use plimsoll::collect::redis::queues::Queues;
-use plimsoll::collect::{CollectError, Collector};
+use plimsoll::collect::CollectError;
 
-use super::redis::target;
-use super::round::{one, runtime};
+use super::breaker::{Breaker, SORTS, Sort, Talk, endless, is_clear, is_plain};
+use super::round::{of_a_liar, runtime};
 
 /// Long enough for an answer of any length that is taken.
 const LIMIT: Duration = Duration::from_secs(60);
-/// More than anybody takes: 2 GiB, a MiB at a time.
-const PIECES: usize = 2048;
-
-/// What a connection does.
-type Talk = fn(TcpStream) -> std::io::Result<()>;
-
-fn start(talk: Talk) -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    // It ends with the test program; whether the other side still listens is no matter here.
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || talk(stream).is_err());
-        }
-    });
-    port
-}
-
-fn endless(mut stream: TcpStream, piece: &[u8]) -> std::io::Result<()> {
-    (0..PIECES).try_for_each(|_| stream.write_all(piece))
-}
-
 /// A message of PostgreSQL.
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
@@ -47,8 +19,8 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// Lets everybody in, and answers the first question with rows of a MiB.
-fn postgres_rows(mut stream: TcpStream) -> std::io::Result<()> {
-    postgres_login(&mut stream)?;
+pub(crate) fn postgres_rows(mut stream: TcpStream) -> std::io::Result<()> {
+    postgres_login(&mut stream, true)?;
     let mut column = b"\0\x01version\0".to_vec();
     column.extend([0; 18]);
     stream.write_all(&message(b'T', &column))?;
@@ -60,24 +32,23 @@ fn postgres_rows(mut stream: TcpStream) -> std::io::Result<()> {
 
 /// Lets everybody in, and answers with one row of 2 GiB.
 fn postgres_row(mut stream: TcpStream) -> std::io::Result<()> {
-    postgres_login(&mut stream)?;
+    postgres_login(&mut stream, true)?;
     stream.write_all(&[b'D', 0x7f, 0xff, 0xff, 0xff])?;
     endless(stream, &vec![b'1'; 1 << 20])
 }
 
-fn postgres_login(stream: &mut TcpStream) -> std::io::Result<()> {
+fn postgres_login(stream: &mut TcpStream, asked: bool) -> std::io::Result<()> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let rest = u32::from_be_bytes(length) as usize - 4;
     stream.read_exact(&mut vec![0; rest])?;
     stream.write_all(&message(b'R', &[0; 4]))?;
     stream.write_all(&message(b'Z', b"I"))?;
-    let mut head = [0; 5];
-    stream.read_exact(&mut head)
+    if asked { stream.read_exact(&mut [0; 5]) } else { Ok(()) }
 }
 
 /// Says yes to whatever comes first, and then one string of 2 GiB.
-fn redis_string(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn redis_string(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 4096];
     let _some = stream.read(&mut asked)?;
     stream.write_all(b"$2147483647\r\n")?;
@@ -91,6 +62,21 @@ fn redis_depth(mut stream: TcpStream) -> std::io::Result<()> {
     endless(stream, &b"*1\r\n".repeat(1 << 18))
 }
 
+/// A list of numbers, each of which takes ten times as much memory as it has bytes.
+pub(crate) fn redis_list(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut asked = [0; 4096];
+    let _some = stream.read(&mut asked)?;
+    stream.write_all(b"*2147483647\r\n")?;
+    // What is taken of it is counted by what it becomes: far less than 32 MiB of it go over the line.
+    let piece = b":1\r\n".repeat(1 << 16);
+    for _ in 0..32 {
+        stream.write_all(&piece)?;
+    }
+    stream.set_read_timeout(None)?;
+    while stream.read(&mut asked)? > 0 {}
+    Ok(())
+}
+
 /// The head of a packet of 16 MB, again and again.
 fn mysql_greeting(stream: TcpStream) -> std::io::Result<()> {
     let mut piece = vec![0xff, 0xff, 0xff, 0];
@@ -98,7 +84,7 @@ fn mysql_greeting(stream: TcpStream) -> std::io::Result<()> {
     endless(stream, &piece)
 }
 
-fn nonsense(mut stream: TcpStream) -> std::io::Result<()> {
+pub(crate) fn nonsense(mut stream: TcpStream) -> std::io::Result<()> {
     let mut asked = [0; 16];
     stream.set_read_timeout(Some(Duration::from_millis(200)))?;
     // MySQL's clients wait for the server's first word.
@@ -106,42 +92,125 @@ fn nonsense(mut stream: TcpStream) -> std::io::Result<()> {
     stream.write_all(b"\x00\xff\x1b[31mHTTP/1.1 400 Bad Request\r\n\r\n")
 }
 
-fn postgres_collector(port: u16) -> postgres::Postgres {
-    let mut config = tokio_postgres::Config::new();
-    config.host("127.0.0.1").port(port).user("plimsoll").dbname("postgres");
-    let target = Target { name: "liar".into(), config, password: None, tls: None };
-    postgres::Postgres::new(Settings { target, databases: None, top: 20 })
-}
-
-fn mysql_collector(port: u16) -> mysql::Mysql {
-    let opts = options(&Address::Tcp("127.0.0.1".into(), port), Some("plimsoll"), Some("word"), None);
-    mysql::Mysql::new(mysql::Settings { name: "liar".into(), opts, top: 20 })
-}
-
-fn told(collector: &mut dyn Collector) -> CollectError {
-    let told = runtime().block_on(one(collector, LIMIT)).result.unwrap_err();
-    let text = told.to_string();
-    assert!(!matches!(told, CollectError::Timeout(_)) && text.len() < 500, "{text}");
-    assert!(!text.contains('\u{1b}'), "{text:?}");
+fn told(sort: Sort, talk: Talk) -> CollectError {
+    let told = sort.round(Breaker::start(talk).port, LIMIT).result.unwrap_err();
+    let text = is_clear(&told);
+    assert!(!matches!(told, CollectError::Timeout(_)), "{text}");
     told
 }
 
 #[test]
 fn an_answer_without_end_ends_at_its_bound() {
-    for talk in [postgres_rows as Talk, postgres_row] {
-        let told = told(&mut postgres_collector(start(talk)));
-        assert!(matches!(&told, CollectError::Parse(why) if why.contains("larger than 16 MiB")), "{told:?}");
+    for sort in [Sort::Postgres, Sort::Pgbouncer] {
+        for talk in [postgres_rows as Talk, postgres_row] {
+            let told = told(sort, talk);
+            assert!(matches!(&told, CollectError::Parse(why) if why.contains("larger than 16 MiB")), "{told:?}");
+        }
     }
-    let told_of = |talk: Talk| told(&mut Redis::new(target(start(talk)), Queues::default()));
-    let string = told_of(redis_string);
-    assert!(matches!(&string, CollectError::Parse(why) if why.contains("more than 32 MiB")), "{string:?}");
-    let _depth = told_of(redis_depth);
-    let _greeting = told(&mut mysql_collector(start(mysql_greeting)));
+    for sort in [Sort::Redis, Sort::Queues] {
+        for talk in [redis_string as Talk, redis_list] {
+            let told = told(sort, talk);
+            assert!(matches!(&told, CollectError::Parse(why) if why.contains("more than 32 MiB")), "{told:?}");
+        }
+        let _depth = told(sort, redis_depth);
+    }
+    let _greeting = told(Sort::Mysql, mysql_greeting);
 }
 
 #[test]
 fn nonsense_is_an_error_of_one_round() {
-    let _postgres = told(&mut postgres_collector(start(nonsense)));
-    let _redis = told(&mut Redis::new(target(start(nonsense)), Queues::default()));
-    let _mysql = told(&mut mysql_collector(start(nonsense)));
+    for sort in SORTS {
+        let told = told(sort, nonsense);
+        assert!(matches!(told, CollectError::Connect(_) | CollectError::Parse(_)), "{sort:?}: {told:?}");
+    }
+}
+
+/// What no number and no text should be.
+const ABSURD: [&[u8]; 9] =
+    [b"-1", b"NaN", b"1e999", b"", b"\xff\xfe", b"\x1b[31m\n\0", b"99999999999999999999999", b"-inf", b"0x10"];
+
+/// The names of columns in a question: what stands behind `AS`, and some that pgbouncer has.
+fn names(sql: &str) -> Vec<String> {
+    let part = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    let mut names: Vec<String> =
+        sql.split(" AS ").skip(1).filter_map(|behind| behind.split(part).next().map(str::to_owned)).collect();
+    let more =
+        "datname pid state database user name list key items value cl_waiting maxwait pool_size total_query_time";
+    names.extend(more.split(' ').map(str::to_owned));
+    names.retain(|name| !name.is_empty());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Answers every question with nine rows that cannot be, from a server of version 17 or a pgbouncer.
+fn postgres_absurd(mut stream: TcpStream) -> std::io::Result<()> {
+    postgres_login(&mut stream, false)?;
+    loop {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head)?;
+        let mut sql = vec![0; u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize - 4];
+        stream.read_exact(&mut sql)?;
+        if head[0] == b'X' {
+            return Ok(());
+        }
+        let names = names(&String::from_utf8_lossy(&sql));
+        let count = u16::try_from(names.len()).unwrap().to_be_bytes();
+        let columns = names.iter().flat_map(|name| [name.as_bytes(), &[0; 19]].concat());
+        stream.write_all(&message(b'T', &count.into_iter().chain(columns).collect::<Vec<_>>()))?;
+        for at in 0..ABSURD.len() {
+            let mut row = count.to_vec();
+            for (column, name) in names.iter().enumerate() {
+                let value = if name == "version" { b"170002" } else { ABSURD[(at + column) % ABSURD.len()] };
+                row.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+                row.extend(value);
+            }
+            stream.write_all(&message(b'D', &row))?;
+        }
+        stream.write_all(&message(b'C', b"SELECT 9\0"))?;
+        stream.write_all(&message(b'Z', b"I"))?;
+    }
+}
+
+/// Every command is answered by `INFO` of a server that counts in absurd numbers.
+fn redis_absurd(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut info = b"redis_version:7.0.15\r\n".to_vec();
+    let names = "uptime_in_seconds connected_clients used_memory maxmemory keyspace_hits total_commands_processed db0";
+    for name in names.split(' ') {
+        for value in ABSURD {
+            info.extend([name.as_bytes(), b":", value, b"\r\n"].concat());
+        }
+    }
+    let answer = [format!("${}\r\n", info.len()).as_bytes(), &info, b"\r\n"].concat();
+    let mut asked = [0; 4096];
+    loop {
+        let length = stream.read(&mut asked)?;
+        if length == 0 {
+            return Ok(());
+        }
+        // A command is a list, and several may come at once.
+        let commands = asked[..length].split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"*")).count();
+        stream.write_all(&answer.repeat(commands))?;
+    }
+}
+
+#[test]
+fn numbers_and_texts_that_cannot_be_are_left_out_or_shown_harmless() {
+    for (sort, talk) in [
+        (Sort::Postgres, postgres_absurd as Talk),
+        (Sort::Pgbouncer, postgres_absurd),
+        (Sort::Redis, redis_absurd),
+        (Sort::Queues, redis_absurd),
+    ] {
+        let server = Breaker::start(talk);
+        let runtime = runtime();
+        let mut collector = sort.collector(server.port);
+        for _ in 0..2 {
+            let found = runtime.block_on(of_a_liar(&mut *collector, LIMIT));
+            assert!(!matches!(found.result, Err(CollectError::Timeout(_))), "{sort:?}");
+            assert!(is_plain(&found) > 0, "{sort:?}: {:?}", found.result);
+            let detail = collector.detail();
+            assert!(detail.len() < 2000 && !detail.chars().any(char::is_control), "{sort:?}: {detail:?}");
+        }
+    }
 }

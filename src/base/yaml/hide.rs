@@ -18,7 +18,11 @@ pub(super) fn is_secret_setting(key: &str) -> bool {
 pub(super) fn secrets(lines: &[&str], at: usize, known: Option<usize>) -> String {
     let line = lines[at];
     let known = known.map(|columns| line.char_indices().nth(columns).map_or(line.len(), |(at, _)| at));
-    let mut cut = secret_value(line).into_iter().chain(password_in_address(line)).min();
+    let mut cut = secret_value(line).into_iter().chain(password_in_address(line)).chain(query_in_address(line)).min();
+    let tells = |name: &str| matches!(name, "webhook" | "heartbeat");
+    if line.split(|letter: char| !letter.is_alphanumeric()).any(tells) || parents(lines, at).any(tells) {
+        cut = cut.into_iter().chain(path_in_address(line)).min();
+    }
     if let Some(parent) = parents(lines, at).find(|parent| is_secret(parent) || *parent == "headers") {
         cut = cut.into_iter().chain(value_below(line, parent)).min();
     }
@@ -70,6 +74,18 @@ fn password_in_address(line: &str) -> Option<usize> {
     let rest = &line[scheme..];
     let at = rest.rfind('@')?;
     rest[..at].find(':').map(|colon| scheme + colon + 1)
+}
+
+/// `://host/path?token=secret`: where what is asked starts.
+fn query_in_address(line: &str) -> Option<usize> {
+    let scheme = line.find("://")? + 3;
+    line[scheme..].find('?').map(|mark| scheme + mark + 1)
+}
+
+/// `://host/services/secret`, as those who are told of alerts have it: where the path starts.
+fn path_in_address(line: &str) -> Option<usize> {
+    let scheme = line.find("://")? + 3;
+    line[scheme..].find('/').map(|slash| scheme + slash + 1)
 }
 
 /// Where the value of a line starts that stands below a secret key or below `headers:`.
@@ -131,6 +147,13 @@ mod tests {
         assert_eq!(hidden("headers: { a: hunter2 }", 0), "headers: (hidden)");
         assert_eq!(hidden("url: postgres://me:hunter2@db/x", 0), "url: postgres://me:(hidden)");
         assert_eq!(hidden("url: http://127.0.0.1:8222", 0), "url: http://127.0.0.1:8222");
+        assert_eq!(hidden("- { url: \"http://a/metrics?token=hunter2\" }", 0), "- { url: \"http://a/metrics?(hidden)");
+        assert_eq!(
+            hidden("hook: { webhook: { url: http://a/s/hunter2 } }", 0),
+            "hook: { webhook: { url: http://a/(hidden)"
+        );
+        assert_eq!(hidden("webhook:\n  url: http://a/s/hunter2\n", 1), "  url: http://a/(hidden)");
+        assert_eq!(hidden("scrape:\n  - url: http://a/metrics\n", 1), "  - url: http://a/metrics");
         assert_eq!(hidden("tls: { key: /etc/key.pem }", 0), "tls: { key: /etc/key.pem }");
     }
 

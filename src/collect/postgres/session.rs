@@ -103,7 +103,7 @@ impl Target {
     fn told(&self, error: &tokio_postgres::Error) -> CollectError {
         let Some(told) = error.as_db_error() else {
             let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-            return CollectError::Connect(format!("{}: {error}{source}", self.name));
+            return CollectError::Connect(format!("{}: {}", self.name, shown(&format!("{error}{source}"))));
         };
         let (code, message) = (told.code().code(), shown(told.message()));
         if code.starts_with("28") || code == "3D000" || code == "42501" {
@@ -136,7 +136,8 @@ impl Session {
                             self.name
                         )));
                     }
-                    table.push((0..row.len()).map(|at| row.get(at)));
+                    // A database without an encoding (SQL_ASCII) sends whatever was put into it: no UTF-8 is no value.
+                    table.push((0..row.len()).map(|at| row.try_get(at).ok().flatten()));
                 }
                 _ => {}
             }
@@ -154,7 +155,9 @@ impl Session {
             None if self.budget.is_spent() => {
                 CollectError::Parse(format!("{}: an answer larger than {} MiB", self.name, MAX_ANSWER >> 20))
             }
-            None => CollectError::Connect(format!("{}: the connection was lost: {error}", self.name)),
+            None => {
+                CollectError::Connect(format!("{}: the connection was lost: {}", self.name, shown(&error.to_string())))
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ impl<'a> Row<'a> {
         self.cells.get(at)?.as_deref()
     }
 
-    /// A column's number; a boolean counts as 1 or 0.
+    /// A column's number, which is finite; a boolean counts as 1 or 0.
     pub fn number(self, column: &str) -> Option<Number> {
         let text = self.text(column)?;
         match text {
@@ -79,7 +79,8 @@ impl<'a> Row<'a> {
             "f" | "false" | "off" => return Some(Number::Int(0)),
             _ => {}
         }
-        text.parse().map(Number::Int).ok().or_else(|| text.parse().map(Number::Double).ok())
+        let double = || text.parse().ok().filter(|double: &f64| double.is_finite()).map(Number::Double);
+        text.parse().map(Number::Int).ok().or_else(double)
     }
 
     /// A column as a plain number.

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 /// Every metric that comes from INFO.
@@ -184,11 +185,12 @@ impl<'a> Info<'a> {
     /// `redis 7.0.15`, `valkey 9.1.2`, `keydb 6.3.4`: Valkey says a Redis version too, and KeyDB says no other.
     pub(super) fn flavour(&self) -> String {
         let version = self.text("redis_version").unwrap_or("?");
-        match (self.text("valkey_version"), self.text("server_threads")) {
+        let flavour = match (self.text("valkey_version"), self.text("server_threads")) {
             (Some(valkey), _) => format!("valkey {valkey}"),
             (None, Some(_)) => format!("keydb {version}"),
             (None, None) => format!("redis {version}"),
-        }
+        };
+        shown(&flavour)
     }
 
     /// Major and minor version of Redis that the server is like.

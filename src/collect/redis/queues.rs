@@ -73,14 +73,6 @@ impl Queues {
             let read = bullmq::read(session, &at, out).await;
             self.took(read.map(usize::from), &mut failed)?;
         }
-        if self.sidekiq != Wanted::None {
-            let only = match &self.sidekiq {
-                Wanted::Named(names) => Some(names.as_slice()),
-                _ => None,
-            };
-            let read = sidekiq::read(session, only, &mut self.lacking, out).await;
-            self.took(read, &mut failed)?;
-        }
         if !self.celery.is_empty() {
             let names = self.celery.get(..MAX_QUEUES).unwrap_or(&self.celery);
             let read = celery::read(session, names, out).await;
@@ -89,6 +81,15 @@ impl Queues {
         for name in self.streams.clone().iter().take(MAX_QUEUES) {
             let read = streams::read(session, name, out).await;
             self.took(read.map(|()| 1), &mut failed)?;
+        }
+        // The last, as the jobs that run may be larger than what is taken.
+        if self.sidekiq != Wanted::None {
+            let only = match &self.sidekiq {
+                Wanted::Named(names) => Some(names.as_slice()),
+                _ => None,
+            };
+            let read = sidekiq::read(session, only, &mut self.lacking, out).await;
+            self.took(read, &mut failed)?;
         }
         failed.map_or(Ok(()), Err)
     }

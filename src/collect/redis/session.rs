@@ -36,7 +36,7 @@ pub struct Session {
     name: String,
 }
 
-/// Bytes of all answers of a round: INFO has 20 KB, a list of 10,000 clients 4 MB.
+/// Bytes of all answers of a round, beside those that may be large: INFO has 20 KB, a list of 10,000 clients 4 MB.
 const MAX_ANSWERS: u64 = 32 << 20;
 
 impl Target {

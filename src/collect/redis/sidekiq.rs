@@ -7,8 +7,9 @@
 //! What the processes say of themselves stands under names of its own, as the worst of all: their ids change with each
 //! start. A process that is killed is gone from Redis a minute after its last heartbeat, with what it worked on.
 //!
-//! Cost: 9 commands in a round, 2 for each queue and 3 for each process, 20 queues at once. The oldest job of a queue
-//! and the jobs that run are read for their times and dropped: Redis holds nothing smaller.
+//! Cost: 9 commands in a round, 2 for each queue with jobs, 1 for an empty one, 3 for each process. The lengths of 20
+//! queues come at once; the oldest job of each and the jobs that run, which may be large, one after the other: they are
+//! read for their times and dropped, as Redis holds nothing smaller.
 
 use std::collections::BTreeMap;
 
@@ -101,17 +102,14 @@ async fn put_queues(
     processes: &Processes,
     out: &mut Samples,
 ) -> Result<(), CollectError> {
-    let ask = |name: &String| {
-        let key = format!("queue:{name}");
-        [vec!["LLEN".to_owned(), key.clone()], vec!["LINDEX".to_owned(), key, "-1".to_owned()]]
-    };
-    // A job can be large, and is dropped with this batch.
-    session.renew();
-    let answers = session.ask_all(&names.iter().flat_map(ask).collect::<Vec<_>>()).await?;
+    let key = |name: &String| format!("queue:{name}");
+    let lengths: Vec<_> = names.iter().map(|name| vec!["LLEN".to_owned(), key(name)]).collect();
+    let lengths = session.ask_all(&lengths).await?;
     let now = clock::unix_nanos() as f64 / 1e9;
-    for (name, answer) in names.iter().zip(answers.chunks_exact(2)) {
-        let ready = count(&answer[0]);
-        let age = text(&answer[1]).as_deref().and_then(enqueued_at).map(|at| now - at);
+    for (name, length) in names.iter().zip(&lengths) {
+        let ready = count(length);
+        let oldest = if ready == 0 { None } else { Some(oldest(session, &key(name)).await?) };
+        let age = oldest.as_ref().and_then(text).as_deref().and_then(enqueued_at).map(|at| now - at);
         let queue = Queue {
             system: "sidekiq",
             name,
@@ -123,6 +121,12 @@ async fn put_queues(
         queue.put(out);
     }
     Ok(())
+}
+
+/// The job that is taken next. It may be large, and is dropped before the next one comes.
+async fn oldest(session: &mut Session, key: &str) -> Result<Value, CollectError> {
+    session.renew();
+    session.ask(&["LINDEX", key, "-1"]).await
 }
 
 async fn put_all(session: &mut Session, processes: &Processes, out: &mut Samples) -> Result<(), CollectError> {

@@ -27,6 +27,8 @@ const MAX_GROUPS: usize = 100;
 
 /// Reads the stream `name`.
 pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -> Result<(), CollectError> {
+    // Its first and last entry come with it, and may be large.
+    session.renew();
     let stream = match session.ask(&["XINFO", "STREAM", name]).await {
         // A stream that is not there is empty: its first entry makes it.
         Err(CollectError::Query(why)) if why.contains("no such key") => return Ok(()),
@@ -35,12 +37,14 @@ pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -
     let length = field(&stream, "length").and_then(int).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     out.put_with(&LENGTH, &[("messaging.destination.name", name)], length);
     let newest = field(&stream, "last-generated-id").and_then(text).and_then(|id| millis(&id));
+    drop(stream);
     let groups = session.ask(&["XINFO", "GROUPS", name]).await?;
     for group in items(&groups).iter().take(MAX_GROUPS) {
         let Some(group_name) = field(group, "name").and_then(text) else { continue };
         let pending = session.ask(&["XPENDING", name, &group_name]).await?;
         put_group(name, &group_name, group, &pending, (newest, length), out);
         let seen = field(group, "last-delivered-id").and_then(text).unwrap_or_default();
+        session.renew();
         // Before 6.2 there is no word for "behind this one".
         let next = session.ask(&["XRANGE", name, &behind(&seen), "+", "COUNT", "1"]).await;
         let waits = next.as_ref().ok().map(|next| items(next).first().and_then(|entry| text(items(entry).first()?)));
