@@ -6,12 +6,13 @@
 //!   other prefix
 //! * Sidekiq: `%R~queue* %R~retry %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +scard +smembers
 //!   +hmget +get +hvals`
-//! * Celery: `%R~* +llen +hlen`; streams: `%R~… +xinfo|stream +xinfo|groups +xpending +xrange`
+//! * Celery: `%R~* +llen +hlen +zrange`; streams: `%R~… +xinfo|stream +xinfo|groups +xinfo|consumers +xpending +xrange`
 //!
 //! Cost: INFO, SLOWLOG LEN, SLOWLOG GET and LATENCY LATEST in a round. BullMQ: 12 commands a queue, up to 4 more for the
 //! age when jobs wait, and CLIENT LIST once a minute; `auto` also 20 SCAN a round until all keys were seen, 1,000 an hour
-//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 9, up to 2 a queue, 3 a process. Celery: 1, 10 a
-//! queue. All but INFO, CLIENT LIST and SCAN are of constant time. Never KEYS; a job's arguments are never kept.
+//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 9, up to 2 a queue, 3 a process. Celery: 2, 10 a
+//! queue. A stream: 2, and 4 a group. All but INFO, CLIENT LIST, SCAN and XINFO CONSUMERS are of constant time. Never
+//! KEYS; a job's arguments are never kept.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ mod streams;
 
 /// Every metric, in the order of the parts.
 pub const METRICS: &[&[Desc]] =
-    &[OWN, info::METRICS, streams::METRICS, queue::METRICS, bullmq::METRICS, sidekiq::METRICS];
+    &[OWN, info::METRICS, streams::METRICS, queue::METRICS, bullmq::METRICS, sidekiq::METRICS, celery::METRICS];
 
 const OWN: &[Desc] = &[SLOWLOG_LENGTH, LATENCY];
 const SLOWLOG_LENGTH: Desc = Desc::gauge("redis.slowlog.length", "{command}", "Commands in the slow log.");

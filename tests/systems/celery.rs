@@ -14,7 +14,7 @@ use super::worker::Worker;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The lines of `src/collect/redis.rs`.
-const RIGHTS: &str = "+ping +info +slowlog|get +slowlog|len +latency|latest +client|list %R~* +llen +hlen";
+const RIGHTS: &str = "+ping +info +slowlog|get +slowlog|len +latency|latest +client|list %R~* +llen +hlen +zrange";
 
 #[test]
 fn the_tasks_of_celery_are_counted_with_those_of_every_priority() {
@@ -38,6 +38,15 @@ fn the_tasks_of_celery_are_counted_with_those_of_every_priority() {
         assert_eq!(messages("*", "active"), Some(1.0), "the one that the worker holds");
         assert!(found.all("queue.oldest.age", &[]).is_empty(), "a message has no time");
         assert!(!format!("{:?}", found.samples).contains("secret"));
-        assert_eq!(calls(&server, "llen hlen"), 3 * 10 + 1, "as its docs say");
+        assert_eq!(calls(&server, "llen hlen zrange"), 3 * 10 + 2, "as its docs say");
+        let taken = found.value("celery.unacked.age.max", &[]).unwrap();
+        assert!((0.0..600.0).contains(&taken), "{taken}");
+        // Who gave the rights of an earlier version loses that alone.
+        let queues = Queues::new(Wanted::None, Wanted::None, vec!["work".into()], Vec::new());
+        let mut collector = Collector::new(with_rights(&server, &RIGHTS.replace(" +zrange", "")), queues);
+        let found = runtime().block_on(one(&mut collector, LIMIT));
+        assert!(found.result.is_ok() && found.value("celery.unacked.age.max", &[]).is_none());
+        let detail = plimsoll::collect::Collector::detail(&collector);
+        assert!(detail.contains("needs +zrange"), "{detail}");
     }
 }

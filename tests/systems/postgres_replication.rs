@@ -66,24 +66,8 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
         paused(&primary, &standby);
         conflict(&primary, &standby);
         feedback(&primary, &standby, "slot");
-        // Nobody is left: no row at all, and a slot that keeps WAL.
         standby.down();
-        primary.sql("postgres", "INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1, 20000) n");
-        wait_for("a slot that nobody uses", LIMIT, || {
-            let found = look(&primary, "postgres");
-            match found.value("postgresql.replication.slot.active", SLOT) {
-                Some(0.0) => {
-                    assert_eq!(found.value("postgresql.replication.data_delay", &own), None);
-                    assert!(found.value("postgresql.replication.slot.retained", SLOT).unwrap() > 2e6);
-                    let inactive = found.value("postgresql.replication.slot.inactive", SLOT);
-                    // 17 and later tell it.
-                    let known = inactive.is_some_and(|seconds| (0.0..600.0).contains(&seconds));
-                    assert_eq!(known, release == Release::Newest, "{release:?}: {inactive:?}");
-                    Ok(())
-                }
-                other => Err(format!("{other:?}")),
-            }
-        });
+        abandoned(&primary, release);
         lost(&primary);
         standby.configure(&format!(
             "{STANDBY}\nhot_standby_feedback = on\n\
@@ -96,6 +80,25 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
         feedback(&primary, &standby, "standby");
         failover(&mut primary, &standby);
     }
+}
+
+/// Nobody is left: no row at all, and a slot that keeps WAL.
+fn abandoned(primary: &Postgres, release: Release) {
+    primary.sql("postgres", "INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1, 20000) n");
+    wait_for("a slot that nobody uses", LIMIT, || {
+        let found = look(primary, "postgres");
+        match found.value("postgresql.replication.slot.active", SLOT) {
+            Some(0.0) => {
+                assert_eq!(found.value("postgresql.replication.data_delay", &[("application", "standby")]), None);
+                assert!(found.value("postgresql.replication.slot.retained", SLOT).unwrap() > 2e6);
+                // 17 and later tell it.
+                let inactive = found.value("postgresql.replication.slot.inactive", SLOT);
+                assert_eq!(inactive.is_some_and(|seconds| seconds < 600.0), release == Release::Newest);
+                Ok(())
+            }
+            other => Err(format!("{other:?}")),
+        }
+    });
 }
 
 /// With a limit it is told what is left, and that it was too little.

@@ -10,6 +10,7 @@ use plimsoll::collect::redis::session::Target;
 use rustix::process::Signal;
 use secrecy::SecretString;
 
+use super::bullmq::with_rights;
 use super::redis_server::Redis;
 use super::release::Release;
 use super::round::{Round, one, runtime};
@@ -176,6 +177,10 @@ fn a_replica_that_falls_behind_and_one_that_is_cut_off_show() {
     assert!(found.value("redis.replication.link.down.time", &[]).is_some());
 }
 
+/// The lines of `src/collect/redis.rs`.
+const OF_STREAMS: &str = "+ping +info +slowlog|get +slowlog|len +latency|latest +client|list %R~orders %R~not-there \
+    +xinfo|stream +xinfo|groups +xinfo|consumers +xpending +xrange";
+
 #[test]
 fn a_stream_tells_lag_pending_and_age_of_each_group() {
     for (release, program, _) in SERVERS {
@@ -189,7 +194,21 @@ fn a_stream_tells_lag_pending_and_age_of_each_group() {
         let first = first.lines().next().unwrap().to_owned();
         server.ask(&["XACK", "orders", "billing", &first]);
         let names = vec!["orders".to_owned(), "not-there".to_owned()];
-        let found = read(&server, Queues::new(Wanted::None, Wanted::None, Vec::new(), names));
+        let mut collector = Collector::new(
+            with_rights(&server, OF_STREAMS),
+            Queues::new(Wanted::None, Wanted::None, Vec::new(), names.clone()),
+        );
+        let found = runtime().block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let idle = found.value("redis.stream.consumer.idle.min", &[("messaging.destination.name", "orders/billing")]);
+        assert!(idle.is_some_and(|seconds| (0.0..60.0).contains(&seconds)), "{program}: {idle:?}");
+        let narrow = OF_STREAMS.replace("+xinfo|consumers ", "");
+        let mut collector =
+            Collector::new(with_rights(&server, &narrow), Queues::new(Wanted::None, Wanted::None, Vec::new(), names));
+        let without = runtime().block_on(one(&mut collector, LIMIT));
+        assert!(without.result.is_ok() && without.all("redis.stream.consumer.idle.min", &[]).is_empty());
+        let detail = plimsoll::collect::Collector::detail(&collector);
+        assert!(detail.contains("needs +xinfo|consumers"), "{detail}");
         let own = [("messaging.system", "redis_streams"), ("messaging.destination.name", "orders/billing")];
         let value = |name: &str, state: &str| found.value(name, &[own[0], own[1], ("state", state)]);
         // Redis tells the lag of a group from 7 on.

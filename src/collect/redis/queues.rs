@@ -75,12 +75,16 @@ impl Queues {
         }
         if !self.celery.is_empty() {
             let names = self.celery.get(..MAX_QUEUES).unwrap_or(&self.celery);
-            let read = celery::read(session, names, out).await;
+            let read = celery::read(session, names, &mut self.lacking, out).await;
             self.took(read, &mut failed)?;
         }
+        let mut forbidden = false;
         for name in self.streams.clone().iter().take(MAX_QUEUES) {
-            let read = streams::read(session, name, out).await;
+            let read = streams::read(session, name, &mut forbidden, out).await;
             self.took(read.map(|()| 1), &mut failed)?;
+        }
+        if forbidden {
+            self.lacking.push("how long the consumers of streams are idle needs +xinfo|consumers".into());
         }
         // The last, as the jobs that run may be larger than what is taken.
         if self.sidekiq != Wanted::None {

@@ -7,13 +7,13 @@
 
 use redis::Value;
 
-use super::session::{Session, field, int, items, text};
+use super::session::{Session, field, int, is_forbidden, items, text};
 use crate::base::clock;
 use crate::collect::CollectError;
 use crate::collect::queue::Queue;
 use crate::signal::metrics::{Desc, Samples};
 
-pub(super) const METRICS: &[Desc] = &[LENGTH, PENDING_IDLE];
+pub(super) const METRICS: &[Desc] = &[LENGTH, PENDING_IDLE, CONSUMER_IDLE];
 const LENGTH: Desc =
     Desc::gauge("redis.stream.length", "{entry}", "Entries of a stream, whether they were read or not.");
 const PENDING_IDLE: Desc = Desc::gauge(
@@ -21,12 +21,24 @@ const PENDING_IDLE: Desc = Desc::gauge(
     "s",
     "How long ago the oldest entry that was not acknowledged was put in; absent without one.",
 );
+const CONSUMER_IDLE: Desc = Desc::gauge(
+    "redis.stream.consumer.idle.min",
+    "s",
+    "How long ago the last of a group's consumers was heard of: it grows when all are gone; absent without any.",
+);
 
+/// Consumers of a group that are asked for: the server never forgets one by itself.
+const MAX_CONSUMERS: i64 = 5000;
 /// Groups of a stream that are read.
 const MAX_GROUPS: usize = 100;
 
-/// Reads the stream `name`.
-pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -> Result<(), CollectError> {
+/// Reads the stream `name`; says in `forbidden` that its consumers may not be read.
+pub(super) async fn read(
+    session: &mut Session,
+    name: &str,
+    forbidden: &mut bool,
+    out: &mut Samples,
+) -> Result<(), CollectError> {
     // Its first and last entry come with it, and may be large.
     session.renew();
     let stream = match session.ask(&["XINFO", "STREAM", name]).await {
@@ -43,6 +55,13 @@ pub(super) async fn read(session: &mut Session, name: &str, out: &mut Samples) -
         let Some(group_name) = field(group, "name").and_then(text) else { continue };
         let pending = session.ask(&["XPENDING", name, &group_name]).await?;
         put_group(name, &group_name, group, &pending, (newest, length), out);
+        let consumers = field(group, "consumers").and_then(int).unwrap_or(0);
+        if (1..=MAX_CONSUMERS).contains(&consumers) && !*forbidden {
+            match session.ask(&["XINFO", "CONSUMERS", name, &group_name]).await {
+                Err(error) if is_forbidden(&error) => *forbidden = true,
+                answer => put_consumers(&format!("{name}/{group_name}"), &answer?, out),
+            }
+        }
         let seen = field(group, "last-delivered-id").and_then(text).unwrap_or_default();
         session.renew();
         // Before 6.2 there is no word for "behind this one".
@@ -85,6 +104,13 @@ fn put_group(
     // XPENDING: count, smallest id, greatest id, consumers.
     if let Some(oldest) = items(pending).get(1).and_then(text).and_then(|id| millis(&id)) {
         out.put_with(&PENDING_IDLE, &[("messaging.destination.name", &queue)], age(oldest));
+    }
+}
+
+fn put_consumers(queue: &str, consumers: &Value, out: &mut Samples) {
+    let idle = items(consumers).iter().filter_map(|consumer| int(field(consumer, "idle")?));
+    if let Some(least) = idle.filter(|millis| *millis >= 0).min() {
+        out.put_with(&CONSUMER_IDLE, &[("messaging.destination.name", queue)], least as f64 / 1e3);
     }
 }
 
