@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(120);
 /// Rounds of each; far enough apart that a machine on which all tests run at once keeps up.
 const ROUNDS: u64 = 6;
 const EACH: &str = "interval: 4s";
-/// The budget of the program is 40 MiB with a day of data. Of eleven here answers are taken up to their bound of 8 to 32
+/// The budget of the program is 40 MiB with a day of data. Of eight here answers are taken up to their bound of 8 to 32
 /// MiB, all at once and each time anew, and the allocator keeps what was given back for a while.
 const MEMORY: u64 = 384 << 20;
 
