@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(120);
 /// Rounds of each; far enough apart that a machine on which all tests run at once keeps up.
 const ROUNDS: u64 = 6;
 const EACH: &str = "interval: 4s";
-/// The budget of the program is 40 MiB with a day of data. Of eleven here answers are taken up to their bound of 8 to 32
+/// The budget of the program is 40 MiB with a day of data. Of eight here answers are taken up to their bound of 8 to 32
 /// MiB, all at once and each time anew, and the allocator keeps what was given back for a while.
 const MEMORY: u64 = 384 << 20;
 
@@ -78,12 +78,19 @@ fn a_healthy_server_and_the_host_arrive_every_round_in_the_worst_company_within_
     site.config(&yaml);
     let mut agent = site.start();
     let of_redis = format!("up{{instance=~\".*:{}\"}}", well.port);
-    let report = wait_for("rounds of all", SOON, || {
+    let mut named = [false; FAULTY.len()];
+    let report = wait_for("rounds of all, and what is wrong with each", SOON, || {
         agent.check();
         let (_, report) = site.status()?;
-        let seen: Vec<u64> =
-            faulty.iter().map(|(_, _, server, _)| source(&report, server.port)["failures"].as_u64().unwrap()).collect();
-        if seen.iter().all(|failures| *failures >= ROUNDS) { Ok(report) } else { Err(format!("{seen:?}")) }
+        let mut seen = Vec::new();
+        for ((_, _, server, told), named) in faulty.iter().zip(&mut named) {
+            let source = source(&report, server.port);
+            // On a machine that is busy a round may also run out of its time.
+            *named |= source["fault"].as_str().unwrap().contains(told);
+            seen.push((*told, *named, source["failures"].as_u64().unwrap()));
+        }
+        let enough = seen.iter().all(|(_, named, failures)| *named && *failures >= ROUNDS);
+        if enough { Ok(report) } else { Err(format!("{seen:?}")) }
     });
     // As often as each of those whose every round failed.
     for series in [of_redis.as_str(), "system_memory_limit_bytes"] {
@@ -93,10 +100,10 @@ fn a_healthy_server_and_the_host_arrive_every_round_in_the_worst_company_within_
     let own = source(&report, well.port);
     assert!(own["failures"] == 0 && own["fault"] == "", "{own}");
     let screen = String::from_utf8(site.run(&["status"]).stdout).unwrap();
-    for (kind, _, server, told) in &faulty {
+    for (kind, _, server, _) in &faulty {
         let source = source(&report, server.port);
         let fault = source["fault"].as_str().unwrap();
-        assert!(source["kind"] == *kind && fault.contains(told) && fault.len() < 500, "{kind}: {source}");
+        assert!(source["kind"] == *kind && !fault.is_empty() && fault.len() < 500, "{kind}: {source}");
         assert!(!fault.chars().any(char::is_control), "{fault:?}");
         assert!(screen.contains(&server.port.to_string()), "{screen}");
     }

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use plimsoll::collect::CollectError;
@@ -183,18 +184,18 @@ fn headers(stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// 256 MiB of spaces in 256 KB.
-fn bomb() -> Vec<u8> {
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     (0..256).for_each(|_| packed.write_all(&[b' '; 1 << 20]).unwrap());
     packed.finish().unwrap()
-}
+});
 
 fn packed(mut stream: TcpStream, codec: &str) -> std::io::Result<()> {
     request(&mut stream)?;
-    let body = bomb();
+    let body = &*BOMB;
     let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {codec}\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes())?;
-    stream.write_all(&body)
+    stream.write_all(body)
 }
 
 #[test]
