@@ -30,7 +30,7 @@ const IS_STANDBY: Desc = Desc::gauge(
 );
 const TIMELINE: Desc = Desc::gauge(
     "postgresql.timeline",
-    "1",
+    "",
     "Timeline that is written or received: each promotion begins a new one, and a cluster is on one.",
 );
 const DATA_DELAY: Desc = Desc::gauge(
