@@ -8,6 +8,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::pipeline::config::Redact;
+use crate::tail::config::{File, Start};
+
 /// Files of one application.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Found {
@@ -46,6 +49,20 @@ const LEFT_OUT: &[&str] = &[
     "dpkg.log",
     "fontconfig.log",
 ];
+
+impl Found {
+    /// As if it had been named. Nobody has said what may stand in it, and a database writes down the statements that it
+    /// refused.
+    pub(super) fn entry(&self) -> File {
+        File {
+            path: self.glob.clone(),
+            service: Some(self.service.clone()),
+            start: Start::End,
+            redact: vec![Redact::Password],
+            ..File::default()
+        }
+    }
+}
 
 /// The readable logs below `root` (`/var/log`), by application.
 pub(super) fn logs(root: &Path, journal_is_read: bool) -> Vec<Found> {
@@ -112,5 +129,8 @@ mod tests {
         assert_eq!(names(false), ["nginx", "shop", "syslog"]);
         assert!(logs(dir.path(), true)[0].glob.ends_with("/nginx/*.log"));
         assert!(logs(&dir.path().join("missing"), true).is_empty());
+        let entry = logs(dir.path(), true)[1].entry();
+        assert_eq!((entry.service.as_deref(), entry.start), (Some("shop"), Start::End));
+        assert_eq!(entry.redact, [Redact::Password], "what nobody named is read with care");
     }
 }

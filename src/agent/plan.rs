@@ -325,12 +325,7 @@ impl Maker<'_> {
         }
         let found = if self.config.discover { find::logs(Path::new("/var/log"), journal_is_read) } else { Vec::new() };
         for found in &found {
-            let file = File {
-                path: found.glob.clone(),
-                service: Some(found.service.clone()),
-                start: tail::config::Start::End,
-                ..File::default()
-            };
+            let file = found.entry();
             groups.push(group(&file)?);
             treatments.push(self.treatment(&file, "logs")?);
         }

@@ -15,6 +15,8 @@ pub enum Redact {
     Card,
     /// `Bearer …` and `Basic …` of an Authorization header.
     Bearer,
+    /// Passwords in SQL (`PASSWORD '…'`, `IDENTIFIED BY '…'`), in addresses (`://user:…@`) and behind `password=`.
+    Password,
     /// What this regular expression matches; with groups, only what the groups match.
     Regex(String),
 }
@@ -47,7 +49,7 @@ impl Redact {
     /// What is wrong beyond the shape.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         match self {
-            Self::Email | Self::Card | Self::Bearer => Vec::new(),
+            Self::Email | Self::Card | Self::Bearer | Self::Password => Vec::new(),
             Self::Regex(pattern) => check::regex("regex", pattern).into_iter().collect(),
         }
     }
