@@ -9,7 +9,7 @@ use plimsoll::collect::rabbitmq::Rabbitmq as Collector;
 use plimsoll::collect::{CollectError, Collector as _};
 use rustix::process::Signal;
 
-use super::fake::{Fake, Mood};
+use super::fake::{Fake, Mood, Pages};
 use super::harness::wait_for;
 use super::rabbitmq_server::Rabbitmq;
 use super::release::{RELEASES, Release};
@@ -360,7 +360,7 @@ fn a_prometheus_plugin_of_rabbitmq_that_lies_or_has_ten_thousand_queues_is_bound
 
 #[test]
 fn queues_that_a_prometheus_plugin_of_rabbitmq_cannot_tell_apart_cost_nothing_else() {
-    let cases: [(fn(&str) -> String, &str, Option<f64>); 3] = [
+    let cases: [(Pages, &str, Option<f64>); 3] = [
         (|path| text_pages(path, 20_001, &|| panic!("not asked")), "there are more than 20,000", Some(20_001.0)),
         (|path| text_pages(path, 9_000, &|| " ".repeat(9 << 20)), "is larger than 8 MiB", Some(9_000.0)),
         (|path| text_pages(path, 9_000, &String::new), "RabbitMQ 3.10 and later have it", None),
