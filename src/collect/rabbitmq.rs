@@ -5,7 +5,8 @@
 //! Rights: `rabbitmqctl set_user_tags plimsoll monitoring` and `rabbitmqctl set_permissions plimsoll "^$" "^$" "^$"`
 //! on each virtual host. Cost: six requests in a round: an overview, the nodes, the connections' states (of no more than
 //! 2,000), the consumers (none of more than 20,000), the queues without statistics and, of no more than 200 queues, how
-//! well their consumers keep up, with statistics; of more than 500 queues one request for each 500, 20 at most. The
+//! well their consumers keep up, with statistics; of more than 500 queues one request for each 500, 20 at most. The 200
+//! longest are told apart, fewer where the entry's `series` has no room for them: they are nine for a queue at most. The
 //! queues' own counts do not lag as the broker's statistics do: consumers and totals come up to five seconds late.
 //!
 //! Names after the collector-contrib receiver `rabbitmq` where it has them; the queues also have those that all queues
@@ -122,6 +123,8 @@ const TOLD: usize = 200;
 const MAX_CONSUMERS: u64 = 20_000;
 /// Connections whose state is asked for.
 const MAX_CONNECTIONS: u64 = 2_000;
+/// Series of one queue at most.
+const MOST_SERIES: usize = 9;
 const MAX_ANSWER: usize = 8 << 20;
 
 /// One broker.
@@ -139,6 +142,7 @@ pub struct Rabbitmq {
 }
 
 /// One queue in one round: what its source knows of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Row<'a> {
     vhost: &'a str,
     name: &'a str,
@@ -236,29 +240,26 @@ impl Rabbitmq {
                 break;
             }
         }
-        self.put_left_out(seen, out);
         let capacities = if all.is_empty() { ByQueue::new() } else { self.capacities(seen).await? };
-        for queue in &all {
-            let Some(key) = key(queue) else { continue };
-            let count = |key: &str| queue[key].as_f64().filter(|count| *count >= 0.0).map(|count| count as u64);
-            let nodes = |key: &str| queue[key].as_array().map(Vec::len);
-            let row = Row {
-                vhost: &key.0,
-                name: &key.1,
-                ready: count("messages_ready"),
-                unacknowledged: count("messages_unacknowledged"),
-                consumers: consumers.map(|known| known.get(&key).copied().unwrap_or_default()),
-                capacity: capacities.get(&key).copied(),
-                members: nodes("online").zip(nodes("members")),
-            };
-            self.put_queue(&row, out);
-        }
+        let rows: Vec<Row<'_>> = all.iter().filter_map(|queue| row(queue, consumers, &capacities)).collect();
+        self.put_queues(&rows, seen, out);
         Ok(())
     }
 
-    fn put_left_out(&mut self, queues: usize, out: &mut Samples) {
-        self.queues = queues;
-        self.left_out = queues.saturating_sub(TOLD);
+    /// The first ones, as far as the round has room for all of a queue, and how many of `seen` are left out.
+    fn put_queues(&mut self, rows: &[Row<'_>], seen: usize, out: &mut Samples) {
+        let mut told = 0;
+        for row in rows {
+            // One more is for those that are left out.
+            if out.room() <= MOST_SERIES {
+                self.untold.push("`series` of its entry has no room for more queues".into());
+                break;
+            }
+            self.put_queue(row, out);
+            told += 1;
+        }
+        self.queues = seen;
+        self.left_out = seen.saturating_sub(told);
         out.put(&QUEUES_LEFT_OUT, self.left_out);
     }
 
@@ -341,13 +342,29 @@ impl Collector for Rabbitmq {
             out.push_str(", by its Prometheus plugin");
         }
         if self.left_out > 0 {
-            out.push_str(&format!("; only the {TOLD} longest are told apart"));
+            out.push_str(&format!("; only the {} longest are told apart", self.queues - self.left_out));
         }
         for untold in &self.untold {
             out.push_str(&format!("; {untold}"));
         }
         out
     }
+}
+
+/// A queue of the management plugin's list.
+fn row<'a>(queue: &'a Value, consumers: Option<&ByQueue<u64>>, capacities: &ByQueue<f64>) -> Option<Row<'a>> {
+    let key = key(queue)?;
+    let count = |key: &str| queue[key].as_f64().filter(|count| *count >= 0.0).map(|count| count as u64);
+    let nodes = |key: &str| queue[key].as_array().map(Vec::len);
+    Some(Row {
+        vhost: queue["vhost"].as_str()?,
+        name: queue["name"].as_str()?,
+        ready: count("messages_ready"),
+        unacknowledged: count("messages_unacknowledged"),
+        consumers: consumers.map(|known| known.get(&key).copied().unwrap_or_default()),
+        capacity: capacities.get(&key).copied(),
+        members: nodes("online").zip(nodes("members")),
+    })
 }
 
 fn key(queue: &Value) -> Option<(String, String)> {

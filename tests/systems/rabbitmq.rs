@@ -13,7 +13,7 @@ use super::fake::{Fake, Mood, Pages};
 use super::harness::wait_for;
 use super::rabbitmq_server::Rabbitmq;
 use super::release::{RELEASES, Release};
-use super::round::{Round, one, runtime};
+use super::round::{Round, bounded, one, runtime};
 use super::worker::Worker;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -306,6 +306,7 @@ fn a_rabbitmq_that_lies_or_has_ten_thousand_queues_is_bounded() {
     assert_eq!(found.value("rabbitmq.node.alarm", &[("type", "memory")]), Some(1.0));
     assert_eq!(found.value("rabbitmq.node.partitions", &[]), Some(1.0));
     assert!(collector.detail().contains("only the 200 longest"), "{}", collector.detail());
+    check_room(&mut collector);
 }
 
 const METRICS: &str = include_str!("../fixtures/rabbitmq/4.3.6-metrics.txt");
@@ -325,8 +326,23 @@ fn many_queues() -> String {
     let line = |kind: &str, number: usize, value: usize| {
         format!("rabbitmq_detailed_queue_{kind}{{vhost=\"/\",queue=\"q{number}\"}} {value}\n")
     };
-    let ready: String = (0..10_000).map(|number| line("messages_ready", number, number)).collect();
-    ready + &(0..10_000).map(|number| line("consumers", number, 1)).collect::<String>()
+    let each = |kind: &str, length: bool| -> String {
+        (0..10_000).map(|number| line(kind, number, if length { number } else { 1 })).collect()
+    };
+    each("messages_ready", true) + &each("messages_unacked", false) + &each("consumers", false)
+}
+
+/// An entry with the default of `series`: each queue that is told is told whole, the others are left out, none is lost.
+fn check_room(collector: &mut Collector) {
+    let found = runtime().block_on(bounded(collector, LIMIT, 1000));
+    assert_eq!((found.samples.over_limit(), found.samples.room() < 10), (0, true));
+    let (ready, consumers) = (found.all("queue.messages", &[("state", "ready")]), found.all("queue.consumers", &[]));
+    assert!(ready.len() > 100 && ready.len() == consumers.len(), "{} {}", ready.len(), consumers.len());
+    let left_out = found.value("rabbitmq.queue.left_out", &[]);
+    assert_eq!(left_out, Some(10_000.0 - ready.len() as f64));
+    let told = collector.detail();
+    let longest = format!("only the {} longest are told apart; `series` of its entry has no room", ready.len());
+    assert!(told.contains(&longest), "{told}");
 }
 
 #[test]
@@ -345,6 +361,7 @@ fn a_prometheus_plugin_of_rabbitmq_that_lies_or_has_ten_thousand_queues_is_bound
     assert!(collector.detail().contains("only the 200 longest"), "{}", collector.detail());
     assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
     assert_eq!(fake.asked(), 2, "it knows whom it talks to");
+    check_room(&mut collector);
     fake.set(Mood::Endless);
     let endless = runtime.block_on(one(&mut collector, LIMIT)).result;
     assert!(matches!(&endless, Err(CollectError::Parse(why)) if why.contains("larger than 8 MiB")), "{endless:?}");

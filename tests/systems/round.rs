@@ -25,7 +25,12 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 
 /// Runs one round within `limit`.
 pub(crate) async fn one(collector: &mut dyn Collector, limit: Duration) -> Round {
-    let mut samples = Samples::new(Limits { series: 10_000, value_bytes: 1024 });
+    bounded(collector, limit, 10_000).await
+}
+
+/// The same with room for so many series.
+pub(crate) async fn bounded(collector: &mut dyn Collector, limit: Duration, series: usize) -> Round {
+    let mut samples = Samples::new(Limits { series, value_bytes: 1024 });
     let result = tokio::time::timeout(limit, collector.collect(&mut samples)).await;
     let result = result.unwrap_or(Err(CollectError::Timeout(limit)));
     compare_labels(&samples);

@@ -152,19 +152,7 @@ impl Rabbitmq {
         if queues.seen == 0 && total > 0 {
             self.untold.push(format!("of {total} queues none has its leader on this node"));
         }
-        self.put_left_out(queues.seen, out);
-        for ((vhost, name), told) in queues.longest() {
-            let row = Row {
-                vhost,
-                name,
-                ready: told.ready,
-                unacknowledged: told.unacknowledged,
-                consumers: told.consumers,
-                capacity: told.capacity,
-                members: None,
-            };
-            self.put_queue(&row, out);
-        }
+        self.put_queues(&queues.longest(), queues.seen, out);
         Ok(())
     }
 }
@@ -240,10 +228,13 @@ fn read_queues(body: &[u8]) -> Result<Queues<'_>, Fault> {
 
 impl Queues<'_> {
     /// The longest first, then by name, so that equal ones stay the same.
-    fn longest(&self) -> Vec<((&str, &str), &Told)> {
-        let mut all: Vec<((&str, &str), &Told)> =
-            self.by_name.iter().map(|((vhost, name), told)| ((&**vhost, &**name), told)).collect();
-        all.sort_by_key(|(name, told)| (std::cmp::Reverse(told.ready), *name));
+    fn longest(&self) -> Vec<Row<'_>> {
+        let mut all = Vec::with_capacity(self.by_name.len());
+        for ((vhost, name), told) in &self.by_name {
+            let Told { ready, unacknowledged, consumers, capacity } = *told;
+            all.push(Row { vhost, name, ready, unacknowledged, consumers, capacity, members: None });
+        }
+        all.sort_by_key(|row| (std::cmp::Reverse(row.ready), row.vhost, row.name));
         all.truncate(TOLD);
         all
     }
