@@ -49,7 +49,7 @@ pub struct Config {
     pub pgbouncer: Entries<pgbouncer::config::Config>,
     /// MySQL and MariaDB servers.
     pub mysql: Entries<mysql::config::Config>,
-    /// RabbitMQ's management plugin.
+    /// RabbitMQ's management plugin or Prometheus plugin.
     pub rabbitmq: Entries<rabbitmq::config::Config>,
     /// NATS servers' monitoring.
     pub nats: Entries<nats::config::Config>,

@@ -1,14 +1,19 @@
-//! RabbitMQ 3.8 and later, by its management plugin.
+//! RabbitMQ 3.8 and later, by its management plugin (port 15672), or by its Prometheus plugin (port 15692, no login):
+//! `detailed.rs`. Which of the two answers at the address is found out in the first round, and again when the kind of
+//! answer changes.
 //!
 //! Rights: `rabbitmqctl set_user_tags plimsoll monitoring` and `rabbitmqctl set_permissions plimsoll "^$" "^$" "^$"`
-//! on each virtual host. Cost: four requests in a round: an overview, the nodes, the consumers (none of more than
-//! 20,000) and the queues without statistics; of more than 500 queues one request for each 500, 20 at most. The queues'
-//! own counts do not lag as the broker's statistics do: consumers and totals come up to five seconds late.
+//! on each virtual host. Cost: six requests in a round: an overview, the nodes, the connections' states (of no more than
+//! 2,000), the consumers (none of more than 20,000), the queues without statistics and, of no more than 200 queues, how
+//! well their consumers keep up, with statistics; of more than 500 queues one request for each 500, 20 at most. The 200
+//! longest are told apart, fewer where the entry's `series` has no room for them: they are nine for a queue at most. The
+//! queues' own counts do not lag as the broker's statistics do: consumers and totals come up to five seconds late.
 //!
 //! Names after the collector-contrib receiver `rabbitmq` where it has them; the queues also have those that all queues
 //! share. A broker that keeps no statistics (`management_agent.disable_metrics_collector`) tells its queues and nodes only.
-//! RabbitMQ keeps no time of a message, so there is no age; Celery's queues on it are ordinary ones, told under
-//! `messaging.system` `celery` when the config names them.
+//! The management plugin does not know dead letters, and the Prometheus plugin neither blocked connections nor the
+//! members of a queue. RabbitMQ keeps no time of a message, so there is no age; Celery's queues on it are ordinary ones,
+//! told under `messaging.system` `celery` when the config names them.
 
 use std::collections::BTreeMap;
 
@@ -22,21 +27,27 @@ use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 pub mod config;
+mod detailed;
 
 /// Every metric, in the order of the parts.
 pub const METRICS: &[&[Desc]] = &[OWN, queue::METRICS];
 
 const OWN: &[Desc] = &[
     CONSUMERS,
+    CAPACITY,
     MESSAGES,
     PUBLISHED,
     DELIVERED,
     ACKNOWLEDGED,
     DROPPED,
     REDELIVERED,
+    DEAD_LETTERED,
     CONNECTIONS,
+    BLOCKED,
     CHANNELS,
     QUEUES,
+    MEMBERS,
+    MEMBERS_ONLINE,
     NODE_RUNNING,
     NODE_MEMORY,
     NODE_MEMORY_LIMIT,
@@ -49,6 +60,11 @@ const OWN: &[Desc] = &[
     QUEUES_LEFT_OUT,
 ];
 const CONSUMERS: Desc = Desc::updown("rabbitmq.consumer.count", "{consumers}", "Consumers of a queue.");
+const CAPACITY: Desc = Desc::gauge(
+    "rabbitmq.consumer.capacity",
+    "1",
+    "Share of the time in which a queue could give its consumers messages at once; absent without consumers.",
+);
 const MESSAGES: Desc = Desc::updown("rabbitmq.message.current", "{messages}", "Messages of a queue, by state.");
 const PUBLISHED: Desc =
     Desc::counter("rabbitmq.message.published", "{messages}", "Messages that were published, over all queues.");
@@ -59,9 +75,25 @@ const ACKNOWLEDGED: Desc =
 const DROPPED: Desc = Desc::counter("rabbitmq.message.dropped", "{messages}", "Messages that no queue wanted.");
 const REDELIVERED: Desc =
     Desc::counter("rabbitmq.message.redelivered", "{messages}", "Messages that were given out again, over all queues.");
+const DEAD_LETTERED: Desc = Desc::counter(
+    "rabbitmq.message.dead_lettered",
+    "{messages}",
+    "Messages that queues gave up, by reason, also where they have no other place to go; by the Prometheus plugin.",
+);
 const CONNECTIONS: Desc = Desc::updown("rabbitmq.connection.count", "{connection}", "Client connections.");
+const BLOCKED: Desc = Desc::updown(
+    "rabbitmq.connection.blocked",
+    "{connection}",
+    "Connections that may not publish for want of memory or disk; by the management plugin.",
+);
 const CHANNELS: Desc = Desc::updown("rabbitmq.channel.count", "{channel}", "Channels.");
 const QUEUES: Desc = Desc::updown("rabbitmq.queue.count", "{queue}", "Queues.");
+const MEMBERS: Desc = Desc::gauge(
+    "rabbitmq.queue.members",
+    "{node}",
+    "Nodes that hold a quorum queue or a stream; by the management plugin.",
+);
+const MEMBERS_ONLINE: Desc = Desc::gauge("rabbitmq.queue.members.online", "{node}", "Those of them that are there.");
 const NODE_RUNNING: Desc = Desc::gauge("rabbitmq.node.running", "", "1 while the node runs.");
 const NODE_MEMORY: Desc = Desc::gauge("rabbitmq.node.memory.used", "By", "Memory of a node.");
 const NODE_MEMORY_LIMIT: Desc =
@@ -90,6 +122,10 @@ const PAGES: usize = 20;
 const TOLD: usize = 200;
 /// Consumers whose queues are asked for.
 const MAX_CONSUMERS: u64 = 20_000;
+/// Connections whose state is asked for.
+const MAX_CONNECTIONS: u64 = 2_000;
+/// Series of one queue at most.
+const MOST_SERIES: usize = 9;
 const MAX_ANSWER: usize = 8 << 20;
 
 /// One broker.
@@ -97,55 +133,98 @@ pub struct Rabbitmq {
     http: Http,
     /// Queues that are Celery's.
     celery: Vec<String>,
+    /// Whether the Prometheus plugin answers, not that of the management.
+    by_text: bool,
     version: String,
     queues: usize,
     left_out: usize,
-    /// Whether the consumers were too many to be asked for.
-    crowded: bool,
-    /// The answer of a broker that does not tell its consumers, as one that keeps no statistics.
-    untold: String,
+    /// What the last round could not tell, for people.
+    untold: Vec<String>,
 }
 
-/// Consumers of each queue, by virtual host and name.
-type Consumers = BTreeMap<(String, String), u64>;
+/// One queue in one round: what its source knows of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Row<'a> {
+    vhost: &'a str,
+    name: &'a str,
+    ready: Option<u64>,
+    unacknowledged: Option<u64>,
+    consumers: Option<u64>,
+    capacity: Option<f64>,
+    /// Those that are there, of how many.
+    members: Option<(usize, usize)>,
+}
+
+/// What is known of each queue, by virtual host and name.
+type ByQueue<T> = BTreeMap<(String, String), T>;
 
 impl Rabbitmq {
-    /// Asks at the management plugin's address.
+    /// Asks at the address of one of the two plugins.
     pub fn new(http: Http, celery: Vec<String>) -> Self {
-        Self { http, celery, version: String::new(), queues: 0, left_out: 0, crowded: false, untold: String::new() }
+        Self { http, celery, by_text: false, version: String::new(), queues: 0, left_out: 0, untold: Vec::new() }
+    }
+
+    /// What a broker refuses that keeps no statistics; the first such answer is told.
+    async fn with_statistics(&mut self, path: &str) -> Result<Option<Value>, CollectError> {
+        match self.http.json(path, MAX_ANSWER).await {
+            Err(CollectError::Query(why)) => {
+                let mend = "take out management_agent.disable_metrics_collector";
+                if !self.untold.iter().any(|told| told.contains(mend)) {
+                    self.untold.push(format!("consumers and rates are not told: {mend} ({why})"));
+                }
+                Ok(None)
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    async fn blocked(&mut self, total: u64, out: &mut Samples) -> Result<(), CollectError> {
+        if total > MAX_CONNECTIONS {
+            self.untold.push("too many connections to tell the blocked ones".into());
+            return Ok(());
+        }
+        let is_blocked = |connection: &&Value| connection["state"] == "blocked";
+        let path = "/api/connections?columns=state";
+        if let Some(Value::Array(connections)) = self.with_statistics(path).await? {
+            out.put(&BLOCKED, connections.iter().filter(is_blocked).count());
+        }
+        Ok(())
     }
 
     /// The list of queues without statistics does not tell of consumers, and with them it lags and costs much.
-    async fn consumers(&mut self, total: u64) -> Result<Option<Consumers>, CollectError> {
-        self.crowded = total > MAX_CONSUMERS;
-        if self.crowded {
+    async fn consumers(&mut self, total: u64) -> Result<Option<ByQueue<u64>>, CollectError> {
+        if total > MAX_CONSUMERS {
+            self.untold.push("too many consumers to tell whose they are".into());
             return Ok(None);
         }
-        let list = match self.http.json("/api/consumers?columns=queue.name,queue.vhost", MAX_ANSWER).await {
-            Err(CollectError::Query(why)) => {
-                self.untold = why;
-                return Ok(None);
-            }
-            answer => answer?,
-        };
-        self.untold.clear();
-        let mut consumers = Consumers::new();
-        for queue in list.as_array().into_iter().flatten().map(|consumer| &consumer["queue"]) {
-            if let (Some(vhost), Some(name)) = (queue["vhost"].as_str(), queue["name"].as_str()) {
-                *consumers.entry((vhost.to_owned(), name.to_owned())).or_default() += 1;
-            }
+        let path = "/api/consumers?columns=queue.name,queue.vhost";
+        let Some(list) = self.with_statistics(path).await? else { return Ok(None) };
+        let mut consumers = ByQueue::new();
+        for key in list.as_array().into_iter().flatten().filter_map(|consumer| key(&consumer["queue"])) {
+            *consumers.entry(key).or_default() += 1;
         }
         Ok(Some(consumers))
     }
 
-    async fn queues(&mut self, consumers: Option<&Consumers>, out: &mut Samples) -> Result<(), CollectError> {
+    /// With statistics: so of few queues only.
+    async fn capacities(&mut self, queues: usize) -> Result<ByQueue<f64>, CollectError> {
+        if queues > TOLD {
+            return Ok(ByQueue::new());
+        }
+        let path = format!("/api/queues?page=1&page_size={TOLD}&columns=name,vhost,consumer_capacity");
+        let list = self.with_statistics(&path).await?.unwrap_or_default();
+        let items = list["items"].as_array().into_iter().flatten().take(TOLD);
+        Ok(items.filter_map(|queue| Some((key(queue)?, queue["consumer_capacity"].as_f64()?))).collect())
+    }
+
+    async fn queues(&mut self, consumers: Option<&ByQueue<u64>>, out: &mut Samples) -> Result<(), CollectError> {
         let mut all: Vec<Value> = Vec::new();
         let mut seen = 0;
         let ready = |queue: &Value| queue["messages_ready"].as_f64().unwrap_or(0.0);
         for page in 1..=PAGES {
             let path = format!(
                 "/api/queues?disable_stats=true&enable_queue_totals=true&page={page}&page_size={PAGE}\
-                 &columns=name,vhost,messages_ready,messages_unacknowledged"
+                 &columns=name,vhost,messages_ready,messages_unacknowledged,members,online"
             );
             let mut answer = self.http.json(&path, MAX_ANSWER).await?;
             let total = answer["total_count"].as_u64().unwrap_or(0) as usize;
@@ -162,56 +241,97 @@ impl Rabbitmq {
                 break;
             }
         }
-        self.queues = seen;
-        self.left_out = self.queues.saturating_sub(TOLD);
-        out.put(&QUEUES_LEFT_OUT, self.left_out);
-        for queue in all.iter().take(TOLD) {
-            self.put_queue(queue, consumers, out);
-        }
+        let capacities = if all.is_empty() { ByQueue::new() } else { self.capacities(seen).await? };
+        let rows: Vec<Row<'_>> = all.iter().filter_map(|queue| row(queue, consumers, &capacities)).collect();
+        self.put_queues(&rows, seen, out);
         Ok(())
     }
 
-    fn put_queue(&self, queue: &Value, consumers: Option<&Consumers>, out: &mut Samples) {
-        let (Some(name), Some(vhost)) = (queue["name"].as_str(), queue["vhost"].as_str()) else { return };
-        let count = |key: &str| queue[key].as_f64().filter(|count| *count >= 0.0).map(|count| count as u64);
-        let own = [("rabbitmq.queue.name", name), ("rabbitmq.vhost.name", vhost)];
-        for (state, key) in [("ready", "messages_ready"), ("unacknowledged", "messages_unacknowledged")] {
-            if let Some(messages) = count(key) {
+    /// The first ones, as far as the round has room for all of a queue, and how many of `seen` are left out.
+    fn put_queues(&mut self, rows: &[Row<'_>], seen: usize, out: &mut Samples) {
+        let mut told = 0;
+        for row in rows {
+            // One more is for those that are left out.
+            if out.room() <= MOST_SERIES {
+                self.untold.push("`series` of its entry has no room for more queues".into());
+                break;
+            }
+            self.put_queue(row, out);
+            told += 1;
+        }
+        self.queues = seen;
+        self.left_out = seen.saturating_sub(told);
+        out.put(&QUEUES_LEFT_OUT, self.left_out);
+    }
+
+    fn put_queue(&self, row: &Row<'_>, out: &mut Samples) {
+        let own = [("rabbitmq.queue.name", row.name), ("rabbitmq.vhost.name", row.vhost)];
+        for (state, messages) in [("ready", row.ready), ("unacknowledged", row.unacknowledged)] {
+            if let Some(messages) = messages {
                 out.put_with(&MESSAGES, &[own[0], own[1], ("state", state)], messages);
             }
         }
-        let consumers =
-            consumers.map(|known| known.get(&(vhost.to_owned(), name.to_owned())).copied().unwrap_or_default());
-        if let Some(consumers) = consumers {
+        if let Some(consumers) = row.consumers {
             out.put_with(&CONSUMERS, &own, consumers);
         }
-        let celery = self.celery.iter().any(|known| known == name);
+        // Without consumers it is 0, which is nobody's fault.
+        if let Some(capacity) = row.capacity.filter(|_| row.consumers.is_some_and(|consumers| consumers > 0)) {
+            out.put_with(&CAPACITY, &own, capacity);
+        }
+        if let Some((online, members)) = row.members {
+            out.put_with(&MEMBERS, &own, members);
+            out.put_with(&MEMBERS_ONLINE, &own, online);
+        }
+        let celery = self.celery.iter().any(|known| known == row.name);
         let shared = Queue {
             system: if celery { "celery" } else { "rabbitmq" },
-            name,
-            scope: Some(("rabbitmq.vhost.name", vhost)),
-            ready: count("messages_ready"),
-            active: count("messages_unacknowledged"),
-            consumers,
+            name: row.name,
+            scope: Some(("rabbitmq.vhost.name", row.vhost)),
+            ready: row.ready,
+            active: row.unacknowledged,
+            consumers: row.consumers,
             ..Queue::default()
         };
         shared.put(out);
+    }
+
+    async fn by_management(&mut self, overview: &Value, out: &mut Samples) -> Result<(), CollectError> {
+        self.version = shown(overview["rabbitmq_version"].as_str().unwrap_or_default());
+        put_overview(overview, out);
+        let nodes = self.http.json("/api/nodes", MAX_ANSWER).await?;
+        for node in nodes.as_array().into_iter().flatten().take(50) {
+            put_node(node, out);
+        }
+        if let Some(connections) = overview["object_totals"]["connections"].as_u64() {
+            self.blocked(connections, out).await?;
+        }
+        let consumers = self.consumers(overview["object_totals"]["consumers"].as_u64().unwrap_or(0)).await?;
+        self.queues(consumers.as_ref(), out).await
     }
 }
 
 #[async_trait]
 impl Collector for Rabbitmq {
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
-        let overview =
-            self.http.json("/api/overview?columns=rabbitmq_version,object_totals,message_stats", MAX_ANSWER).await?;
-        self.version = shown(overview["rabbitmq_version"].as_str().unwrap_or_default());
-        put_overview(&overview, out);
-        let nodes = self.http.json("/api/nodes", MAX_ANSWER).await?;
-        for node in nodes.as_array().into_iter().flatten().take(50) {
-            put_node(node, out);
+        self.untold.clear();
+        if self.by_text {
+            match self.by_text(out).await {
+                // Another plugin answers there now.
+                Err(CollectError::Query(_)) => self.by_text = false,
+                done => return done,
+            }
         }
-        let consumers = self.consumers(overview["object_totals"]["consumers"].as_u64().unwrap_or(0)).await?;
-        self.queues(consumers.as_ref(), out).await
+        let path = "/api/overview?columns=rabbitmq_version,object_totals,message_stats";
+        match self.http.json(path, MAX_ANSWER).await {
+            Err(CollectError::Query(why)) => match self.by_text(out).await {
+                Err(CollectError::Query(other)) => Err(CollectError::Query(format!(
+                    "{why}, and {other}: `url` is that of the management plugin (port 15672) or of the Prometheus \
+                     plugin (port 15692)"
+                ))),
+                done => done,
+            },
+            overview => self.by_management(&overview?, out).await,
+        }
     }
 
     fn detail(&self) -> String {
@@ -219,18 +339,37 @@ impl Collector for Rabbitmq {
             return String::new();
         }
         let mut out = format!("{}, {} queues", self.version, self.queues);
+        if self.by_text {
+            out.push_str(", by its Prometheus plugin");
+        }
         if self.left_out > 0 {
-            out.push_str(&format!("; only the {TOLD} longest are told apart"));
+            out.push_str(&format!("; only the {} longest are told apart", self.queues - self.left_out));
         }
-        if self.crowded {
-            out.push_str("; too many consumers to tell whose they are");
-        }
-        if !self.untold.is_empty() {
-            let mend = "take out management_agent.disable_metrics_collector";
-            out.push_str(&format!("; consumers and rates are not told: {mend} ({})", self.untold));
+        for untold in &self.untold {
+            out.push_str(&format!("; {untold}"));
         }
         out
     }
+}
+
+/// A queue of the management plugin's list.
+fn row<'a>(queue: &'a Value, consumers: Option<&ByQueue<u64>>, capacities: &ByQueue<f64>) -> Option<Row<'a>> {
+    let key = key(queue)?;
+    let count = |key: &str| queue[key].as_f64().filter(|count| *count >= 0.0).map(|count| count as u64);
+    let nodes = |key: &str| queue[key].as_array().map(Vec::len);
+    Some(Row {
+        vhost: queue["vhost"].as_str()?,
+        name: queue["name"].as_str()?,
+        ready: count("messages_ready"),
+        unacknowledged: count("messages_unacknowledged"),
+        consumers: consumers.map(|known| known.get(&key).copied().unwrap_or_default()),
+        capacity: capacities.get(&key).copied(),
+        members: nodes("online").zip(nodes("members")),
+    })
+}
+
+fn key(queue: &Value) -> Option<(String, String)> {
+    Some((queue["vhost"].as_str()?.to_owned(), queue["name"].as_str()?.to_owned()))
 }
 
 fn put_overview(overview: &Value, out: &mut Samples) {

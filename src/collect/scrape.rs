@@ -25,7 +25,7 @@ use crate::base::secret::Secret;
 use crate::signal::metrics::{Desc, Samples};
 
 mod put;
-mod text;
+pub(super) mod text;
 
 /// What a round says beside what it read, under the names that Prometheus gives them.
 pub const METRICS: &[Desc] = &[SCRAPED, BODY];

@@ -272,6 +272,11 @@ impl Samples {
         self.limits.series += more;
     }
 
+    /// Series for which there is still room.
+    pub fn room(&self) -> usize {
+        self.limits.series.saturating_sub(self.samples.len())
+    }
+
     /// Empties the round and keeps its limits.
     pub fn clear(&mut self) {
         self.metrics.clear();

@@ -55,11 +55,24 @@ impl Rabbitmq {
         self.folder.write("rabbitmq.conf", &text);
     }
 
+    /// A program of it, with what tells it which broker is meant.
+    fn command(&self, program: &str) -> Command {
+        let mut command = self.release.command_with_proc("rabbitmq", program);
+        command.env("ERL_EPMD_PORT", self.mapper.to_string()).env("HOME", self.folder.inside());
+        command.env("RABBITMQ_NODENAME", "test@localhost");
+        command
+    }
+
+    /// What its administrator would run.
+    pub(crate) fn control(&self, arguments: &[&str]) {
+        let output = self.command("/usr/lib/rabbitmq/bin/rabbitmqctl").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
     pub(crate) fn up(&mut self) {
         let inside = self.folder.inside();
-        let mut command = self.release.command_with_proc("rabbitmq", "/usr/lib/rabbitmq/bin/rabbitmq-server");
-        command.env("ERL_EPMD_PORT", self.mapper.to_string()).env("HOME", &inside);
-        command.env("RABBITMQ_NODENAME", "test@localhost").env("RABBITMQ_DIST_PORT", free_port().to_string());
+        let mut command = self.command("/usr/lib/rabbitmq/bin/rabbitmq-server");
+        command.env("RABBITMQ_DIST_PORT", free_port().to_string());
         command.env("RABBITMQ_MNESIA_BASE", &inside).env("RABBITMQ_LOG_BASE", &inside);
         command.env("RABBITMQ_ENABLED_PLUGINS_FILE", format!("{inside}/enabled"));
         command.env("RABBITMQ_CONFIG_FILE", format!("{inside}/rabbitmq")).process_group(0);

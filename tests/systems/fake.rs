@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// An answer's head and body over HTTP, for a path.
+/// The body of an answer over HTTP, for a path; an empty one is a 404.
 pub(crate) type Pages = fn(&str) -> String;
 
 /// What it does to the requests of a round.
@@ -77,6 +77,10 @@ fn answer(mut stream: TcpStream, mood: Mood, pages: Pages) -> Option<()> {
             let odd = r#"{"items":{"a":[null]},"page_count":"x","streams":-1,"version":7,"jetstream":{"a":1}}"#;
             stream.write_all(format!("{good}\r\n{odd}").as_bytes()).ok()
         }
-        Mood::Good => stream.write_all(format!("{good}\r\n{}", pages(&path)).as_bytes()).ok(),
+        Mood::Good => {
+            let body = pages(&path);
+            let head = if body.is_empty() { "HTTP/1.1 404 Not Found\r\nConnection: close\r\n" } else { good };
+            stream.write_all(format!("{head}\r\n{body}").as_bytes()).ok()
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! RabbitMQ 3.10 and 4.3, with plain queues and with Celery's: what was done there is what is counted.
+//! RabbitMQ 3.10 and 4.3, with plain queues and with Celery's, by both plugins: what was done there is what is counted.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use plimsoll::collect::rabbitmq::Rabbitmq as Collector;
 use plimsoll::collect::{CollectError, Collector as _};
 use rustix::process::Signal;
 
-use super::fake::{Fake, Mood};
+use super::fake::{Fake, Mood, Pages};
 use super::harness::wait_for;
 use super::rabbitmq_server::Rabbitmq;
 use super::release::{RELEASES, Release};
-use super::round::{Round, one, runtime};
+use super::round::{Round, bounded, one, runtime};
 use super::worker::Worker;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -23,6 +23,12 @@ const SOON: Duration = Duration::from_secs(60);
 pub(crate) fn collector(port: u16, password: &str, celery: &[&str]) -> Collector {
     let login = Login::Basic("plimsoll".into(), SecretString::from(password));
     let http = Http::new(&format!("http://127.0.0.1:{port}"), &login, tls::nobody().unwrap()).unwrap();
+    Collector::new(http, celery.iter().map(|name| (*name).to_owned()).collect())
+}
+
+/// One that asks the Prometheus plugin, without a login.
+pub(crate) fn by_text(port: u16, celery: &[&str]) -> Collector {
+    let http = Http::new(&format!("http://127.0.0.1:{port}"), &Login::None, tls::nobody().unwrap()).unwrap();
     Collector::new(http, celery.iter().map(|name| (*name).to_owned()).collect())
 }
 
@@ -70,6 +76,94 @@ fn check_counts(release: Release, server: &Rabbitmq) {
     let version = if release == Release::Here { "3.10." } else { "4." };
     assert!(collector.detail().starts_with(version), "{}", collector.detail());
     assert!(!format!("{:?}", found.samples).contains("secret"));
+    check_the_same(release, server, &found);
+}
+
+/// The Prometheus plugin tells the same, without a login.
+fn check_the_same(release: Release, server: &Rabbitmq, other: &Round) {
+    let mut collector = by_text(server.metrics, &[]);
+    let found = once(&mut collector, "the same by the other plugin", |found| {
+        queue(found, "rabbitmq", "mail") == [Some(7.0), Some(2.0), Some(1.0)]
+            && queue(found, "rabbitmq", "empty") == [Some(0.0), Some(0.0), Some(0.0)]
+    });
+    for what in ["published", "delivered", "acknowledged", "dropped", "redelivered"] {
+        let name = format!("rabbitmq.message.{what}");
+        assert!(other.value(&name, &[]).is_some(), "{release:?}: {name}");
+        assert_eq!(found.value(&name, &[]), other.value(&name, &[]), "{release:?}: {name}");
+    }
+    let same = [
+        "rabbitmq.message.current",
+        "rabbitmq.consumer.count",
+        "rabbitmq.connection.count",
+        "rabbitmq.channel.count",
+        "rabbitmq.queue.count",
+        "rabbitmq.queue.left_out",
+        "rabbitmq.node.running",
+        "rabbitmq.node.alarm",
+        "rabbitmq.node.disk.limit",
+        "rabbitmq.node.files.limit",
+    ];
+    for name in same {
+        let (mut ours, mut theirs) = (found.all(name, &[]), other.all(name, &[]));
+        ours.sort_by(f64::total_cmp);
+        theirs.sort_by(f64::total_cmp);
+        assert_eq!(ours, theirs, "{release:?}: {name}");
+        assert!(!ours.is_empty(), "{release:?}: {name}");
+    }
+    let node = [("rabbitmq.node.name", "test@localhost")];
+    assert!(found.value("rabbitmq.node.memory.used", &node).unwrap() > 1e7, "{release:?}");
+    let lost = found.value("rabbitmq.node.partitions", &node);
+    assert_eq!(lost, (release == Release::Newest).then_some(0.0), "3.10 does not tell it");
+    let version = if release == Release::Here { "3.10." } else { "4." };
+    let told = collector.detail();
+    assert!(told.starts_with(version) && told.ends_with("2 queues, by its Prometheus plugin"), "{told}");
+}
+
+/// What queues give up, by reason, and who holds a quorum queue: each plugin tells what it knows.
+fn check_dead(release: Release, server: &Rabbitmq) {
+    let _worker = Worker::python("rabbit_dead.py", &[&server.port.to_string()]);
+    let is_told = |found: &Round| {
+        queue(found, "rabbitmq", "dead") == [Some(9.0), Some(0.0), Some(0.0)]
+            && queue(found, "rabbitmq", "safe") == [Some(4.0), Some(2.0), Some(1.0)]
+            && ["late", "refused"].iter().all(|name| queue(found, "rabbitmq", name)[0] == Some(0.0))
+            && queue(found, "rabbitmq", "full")[0] == Some(1.0)
+            && !found.all("rabbitmq.consumer.capacity", &[]).is_empty()
+    };
+    let found = once(&mut by_text(server.metrics, &[]), "dead letters by text", is_told);
+    let dead = |reason| found.value("rabbitmq.message.dead_lettered", &[("reason", reason)]);
+    let reasons = ["expired", "maxlen", "rejected", "delivery_limit"].map(dead);
+    assert_eq!(reasons, [Some(3.0), Some(4.0), Some(2.0), Some(0.0)], "{release:?}");
+    let safe = [("rabbitmq.queue.name", "safe"), ("rabbitmq.vhost.name", "/")];
+    let capacity = found.value("rabbitmq.consumer.capacity", &safe).unwrap();
+    assert!((0.0..=1.0).contains(&capacity), "{release:?}: {capacity}");
+    assert_eq!(found.all("rabbitmq.consumer.capacity", &[]).len(), 1, "only of queues with consumers");
+
+    let found = once(&mut collector(server.web, "pw", &[]), "dead letters by the management", is_told);
+    for name in ["rabbitmq.queue.members", "rabbitmq.queue.members.online"] {
+        assert_eq!((found.value(name, &safe), found.all(name, &[]).len()), (Some(1.0), 1), "{release:?}: {name}");
+    }
+    let capacity = found.value("rabbitmq.consumer.capacity", &safe).unwrap();
+    assert!((0.0..=1.0).contains(&capacity), "{release:?}: {capacity}");
+    assert!(found.all("rabbitmq.message.dead_lettered", &[]).is_empty(), "it does not know them");
+}
+
+/// A broker whose disk is as good as full blocks those who publish.
+fn check_blocked(release: Release, server: &Rabbitmq) {
+    let mut collector = collector(server.web, "pw", &[]);
+    once(&mut collector, "nobody blocked", |found| found.value("rabbitmq.connection.blocked", &[]) == Some(0.0));
+    server.control(&["set_disk_free_limit", "1000000GB"]);
+    let _worker = Worker::python("rabbit_blocked.py", &[&server.port.to_string()]);
+    let found = once(&mut collector, "one that is blocked", |found| {
+        found.value("rabbitmq.connection.blocked", &[]) == Some(1.0)
+    });
+    let text = once(&mut by_text(server.metrics, &[]), "the alarm by text", |_| true);
+    for found in [&found, &text] {
+        let alarm = |kind| found.value("rabbitmq.node.alarm", &[("type", kind)]);
+        assert_eq!([alarm("disk"), alarm("memory")], [Some(1.0), Some(0.0)], "{release:?}");
+    }
+    assert_eq!(text.value("rabbitmq.connection.blocked", &[]), None, "{release:?}: absent, not 0");
+    server.control(&["set_disk_free_limit", "50MB"]);
+    once(&mut collector, "nobody blocked", |found| found.value("rabbitmq.connection.blocked", &[]) == Some(0.0));
 }
 
 fn check_celery(server: &Rabbitmq) {
@@ -119,20 +213,34 @@ fn check_faults(server: &mut Rabbitmq) {
     assert_eq!(queue(&found, "rabbitmq", "mail")[2], Some(0.0));
 }
 
-/// A broker that keeps no statistics: its queues are counted, the rest is absent.
+/// A broker that keeps no statistics, and whose plugins answer at each other's place after a restart: its queues are
+/// counted, the rest is absent where it is not known; each collector finds out whom it talks to now.
 fn check_silent(release: Release, server: &mut Rabbitmq) {
+    let (mut collector, mut by_text) = (collector(server.metrics, "pw", &[]), by_text(server.web, &[]));
+    once(&mut collector, "a round by text", |_| true);
+    let refused = runtime().block_on(one(&mut by_text, LIMIT)).result;
+    assert!(matches!(refused, Err(CollectError::Denied(_))), "{release:?}: no login: {refused:?}");
+    assert!(collector.detail().contains("by its Prometheus plugin"), "{}", collector.detail());
     server.down();
+    std::mem::swap(&mut server.web, &mut server.metrics);
     server.configure("management_agent.disable_metrics_collector = true");
     server.up();
-    let mut collector = collector(server.web, "pw", &[]);
     // Celery's messages outlive a kill.
     let found =
         once(&mut collector, "a round without statistics", |found| queue(found, "rabbitmq", "celery")[0] == Some(7.0));
     assert_eq!(found.value("rabbitmq.message.published", &[]), None, "{release:?}: absent, not 0");
     assert_eq!(queue(&found, "rabbitmq", "celery")[2], None, "{release:?}: absent, not 0");
+    assert!(found.all("rabbitmq.consumer.capacity", &[]).is_empty(), "{release:?}: absent, not 0");
     assert_eq!(found.value("rabbitmq.node.running", &[]), Some(1.0), "{release:?}");
     let told = collector.detail();
     assert!(told.contains("take out management_agent.disable_metrics_collector"), "{told}");
+    assert!(!told.contains("Prometheus"), "{told}");
+    // That of the Prometheus plugin has its own.
+    let found = once(&mut by_text, "a round by text without the other's statistics", |found| {
+        queue(found, "rabbitmq", "celery") == [Some(7.0), Some(0.0), Some(0.0)]
+    });
+    assert_eq!(found.value("rabbitmq.message.published", &[]), Some(0.0), "{release:?}: since its start");
+    assert!(by_text.detail().ends_with("by its Prometheus plugin"), "{}", by_text.detail());
 }
 
 /// One test, as a broker takes ten seconds to start.
@@ -144,6 +252,8 @@ fn the_queues_of_rabbitmq_are_counted_and_its_faults_cost_one_round() {
         check_counts(*release, server);
         check_celery(server);
         check_rights(server);
+        check_dead(*release, server);
+        check_blocked(*release, server);
     }
     check_faults(&mut servers[0].1);
     for (release, server) in &mut servers {
@@ -196,4 +306,96 @@ fn a_rabbitmq_that_lies_or_has_ten_thousand_queues_is_bounded() {
     assert_eq!(found.value("rabbitmq.node.alarm", &[("type", "memory")]), Some(1.0));
     assert_eq!(found.value("rabbitmq.node.partitions", &[]), Some(1.0));
     assert!(collector.detail().contains("only the 200 longest"), "{}", collector.detail());
+    check_room(&mut collector);
+}
+
+const METRICS: &str = include_str!("../fixtures/rabbitmq/4.3.6-metrics.txt");
+const DETAILED: &str = "/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count";
+
+/// A Prometheus plugin with so many queues, and what it tells of them.
+fn text_pages(path: &str, queues: usize, detailed: &dyn Fn() -> String) -> String {
+    match path {
+        "/metrics" => METRICS.replace("rabbitmq_queues 5\n", &format!("rabbitmq_queues {queues}\n")),
+        // Not the family that has 15 lines for each.
+        DETAILED => detailed(),
+        _ => String::new(),
+    }
+}
+
+fn many_queues() -> String {
+    let line = |kind: &str, number: usize, value: usize| {
+        format!("rabbitmq_detailed_queue_{kind}{{vhost=\"/\",queue=\"q{number}\"}} {value}\n")
+    };
+    let each = |kind: &str, length: bool| -> String {
+        (0..10_000).map(|number| line(kind, number, if length { number } else { 1 })).collect()
+    };
+    each("messages_ready", true) + &each("messages_unacked", false) + &each("consumers", false)
+}
+
+/// An entry with the default of `series`: each queue that is told is told whole, the others are left out, none is lost.
+fn check_room(collector: &mut Collector) {
+    let found = runtime().block_on(bounded(collector, LIMIT, 1000));
+    assert_eq!((found.samples.over_limit(), found.samples.room() < 10), (0, true));
+    let (ready, consumers) = (found.all("queue.messages", &[("state", "ready")]), found.all("queue.consumers", &[]));
+    assert!(ready.len() > 100 && ready.len() == consumers.len(), "{} {}", ready.len(), consumers.len());
+    let left_out = found.value("rabbitmq.queue.left_out", &[]);
+    assert_eq!(left_out, Some(10_000.0 - ready.len() as f64));
+    let told = collector.detail();
+    let longest = format!("only the {} longest are told apart; `series` of its entry has no room", ready.len());
+    assert!(told.contains(&longest), "{told}");
+}
+
+#[test]
+fn a_prometheus_plugin_of_rabbitmq_that_lies_or_has_ten_thousand_queues_is_bounded() {
+    let fake = Fake::start(|path| text_pages(path, 10_000, &many_queues));
+    let runtime = runtime();
+    fake.set(Mood::Good);
+    let mut collector = by_text(fake.port, &[]);
+    let found = runtime.block_on(one(&mut collector, LIMIT));
+    assert!(found.result.is_ok(), "{:?}", found.result);
+    assert_eq!(fake.asked(), 1 + 2, "one to find out, then as its docs say");
+    let lengths = found.all("queue.messages", &[("state", "ready")]);
+    assert_eq!((lengths.len(), lengths[0]), (200, 9_999.0), "the longest are told apart");
+    assert_eq!(found.all("queue.consumers", &[]).len(), 200);
+    assert_eq!(found.value("rabbitmq.queue.left_out", &[]), Some(9_800.0));
+    assert!(collector.detail().contains("only the 200 longest"), "{}", collector.detail());
+    assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
+    assert_eq!(fake.asked(), 2, "it knows whom it talks to");
+    check_room(&mut collector);
+    fake.set(Mood::Endless);
+    let endless = runtime.block_on(one(&mut collector, LIMIT)).result;
+    assert!(matches!(&endless, Err(CollectError::Parse(why)) if why.contains("larger than 8 MiB")), "{endless:?}");
+    fake.set(Mood::Garbage);
+    let garbage = runtime.block_on(one(&mut collector, LIMIT)).result.unwrap_err().to_string();
+    assert!(garbage.len() < 500 && !garbage.contains('\u{1b}'), "{garbage}");
+    fake.set(Mood::Odd);
+    let odd = runtime.block_on(one(&mut collector, LIMIT));
+    assert!(matches!(odd.result, Err(CollectError::Parse(_))) && odd.names().is_empty(), "{:?}", odd.result);
+    fake.set(Mood::Good);
+    assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
+}
+
+#[test]
+fn queues_that_a_prometheus_plugin_of_rabbitmq_cannot_tell_apart_cost_nothing_else() {
+    let cases: [(Pages, &str, Option<f64>); 3] = [
+        (|path| text_pages(path, 20_001, &|| panic!("not asked")), "there are more than 20,000", Some(20_001.0)),
+        (|path| text_pages(path, 9_000, &|| " ".repeat(9 << 20)), "is larger than 8 MiB", Some(9_000.0)),
+        (|path| text_pages(path, 9_000, &String::new), "RabbitMQ 3.10 and later have it", None),
+    ];
+    for (pages, why, left_out) in cases {
+        let fake = Fake::start(pages);
+        fake.set(Mood::Good);
+        let mut collector = by_text(fake.port, &[]);
+        let found = runtime().block_on(one(&mut collector, LIMIT));
+        assert!(found.result.is_ok(), "{why}: {:?}", found.result);
+        let told = collector.detail();
+        assert!(told.contains("queues are not told apart: ") && told.contains(why), "{told}");
+        assert_eq!(found.value("rabbitmq.message.published", &[]), Some(16.0), "{why}");
+        assert_eq!(found.value("rabbitmq.queue.left_out", &[]), left_out, "{why}");
+        assert!(found.all("queue.messages", &[]).is_empty(), "{why}");
+    }
+    let neither = Fake::start(|_| String::new());
+    neither.set(Mood::Good);
+    let wrong = runtime().block_on(one(&mut by_text(neither.port, &[]), LIMIT)).result.unwrap_err();
+    assert!(matches!(&wrong, CollectError::Query(why) if why.contains("port 15692")), "{wrong}");
 }

@@ -23,16 +23,28 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// Series of a round, where nothing else is said.
+const SERIES: usize = 10_000;
+
 /// Runs one round within `limit`.
 pub(crate) async fn one(collector: &mut dyn Collector, limit: Duration) -> Round {
-    let round = of_a_liar(collector, limit).await;
+    bounded(collector, limit, SERIES).await
+}
+
+/// The same with room for so many series.
+pub(crate) async fn bounded(collector: &mut dyn Collector, limit: Duration, series: usize) -> Round {
+    let round = raw(collector, limit, series).await;
     compare_labels(&round.samples);
     round
 }
 
 /// The same with a server that may answer anything.
 pub(crate) async fn of_a_liar(collector: &mut dyn Collector, limit: Duration) -> Round {
-    let mut samples = Samples::new(Limits { series: 10_000, value_bytes: 1024 });
+    raw(collector, limit, SERIES).await
+}
+
+async fn raw(collector: &mut dyn Collector, limit: Duration, series: usize) -> Round {
+    let mut samples = Samples::new(Limits { series, value_bytes: 1024 });
     let result = tokio::time::timeout(limit, collector.collect(&mut samples)).await;
     let result = result.unwrap_or(Err(CollectError::Timeout(limit)));
     Round { samples, result, events: collector.events() }

@@ -87,6 +87,7 @@ const INNER: &[(u16, &str)] = &[
     (9200, "elasticsearch"),
     (11211, "memcached"),
     (15672, "rabbitmq management"),
+    (15692, "rabbitmq metrics"),
     (27017, "mongodb"),
 ];
 

@@ -115,6 +115,7 @@ fn sockets<'a>(kind: &Kind, listening: &'a [Listening], processes: &[&'a Process
 /// Whether a server of the kind would have its socket there.
 fn is_usual(kind: &Kind, place: &Place) -> bool {
     match (place, kind.key) {
+        (Place::Tcp(at), "rabbitmq") => matches!(at.port(), 15_672 | 15_692),
         (Place::Tcp(at), _) => at.port() == kind.port,
         (Place::Unix(path), "postgres") => postgres_port(path).is_some_and(|port| port != 6432),
         (Place::Unix(path), "pgbouncer") => postgres_port(path) == Some(6432),
@@ -299,11 +300,15 @@ fn rabbitmq(sockets: &[Socket<'_>], asked: &Asked<'_>) -> Vec<Server> {
     }
     let ours: Vec<Socket<'_>> =
         sockets.iter().filter(|socket| socket.process.as_ref().is_none_or(is_rabbit)).copied().collect();
-    let management = addresses(&ours, 15_672).first().copied().filter(|at| at.port() == 15_672);
+    let plugin = |port| addresses(&ours, port).first().copied().filter(|at| at.port() == port);
+    let management = plugin(15_672);
     let at = management.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 15_672)));
     let url = format!("http://{at}");
     let grant = grants::rabbitmq(&url, management.is_some());
-    vec![Server { entry: entry::<rabbitmq::config::Config>(url, None), tried: false, grant }]
+    // Its Prometheus plugin asks for no login.
+    let prometheus = plugin(15_692);
+    let url = prometheus.map_or(url, |at| format!("http://{at}"));
+    vec![Server { entry: entry::<rabbitmq::config::Config>(url, None), tried: prometheus.is_some(), grant }]
 }
 
 fn nats(sockets: &[Socket<'_>], asked: &Asked<'_>) -> Vec<Server> {

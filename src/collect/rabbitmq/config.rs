@@ -1,4 +1,4 @@
-//! `collect.rabbitmq:` the management plugin of one RabbitMQ.
+//! `collect.rabbitmq:` the management plugin or the Prometheus plugin of one RabbitMQ: the first round finds out which.
 
 use serde::de::MapAccess;
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// What a family is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
+pub(in crate::collect) enum Type {
     Counter,
     Gauge,
     Histogram,
@@ -19,7 +19,7 @@ pub(super) enum Type {
 
 /// One line that says something.
 #[derive(Debug, PartialEq)]
-pub(super) enum Line<'a, 'b> {
+pub(in crate::collect) enum Line<'a, 'b> {
     /// `# TYPE name type`.
     Type(&'a str, Type),
     /// `# HELP name text`, its escapes as they are written.
@@ -30,7 +30,7 @@ pub(super) enum Line<'a, 'b> {
 
 /// Why an answer was not understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(in crate::collect) enum Fault {
     #[error("line {0}: {1}")]
     Line(usize, &'static str),
     #[error("it ends without `# EOF`")]
@@ -45,7 +45,11 @@ const MAX_LABELS: usize = 64;
 const MAX_NAME: usize = 512;
 
 /// Gives each line of `body` to `visit`.
-pub(super) fn parse<'a>(body: &'a [u8], open_metrics: bool, visit: &mut dyn FnMut(Line<'a, '_>)) -> Result<(), Fault> {
+pub(in crate::collect) fn parse<'a>(
+    body: &'a [u8],
+    open_metrics: bool,
+    visit: &mut dyn FnMut(Line<'a, '_>),
+) -> Result<(), Fault> {
     let text = std::str::from_utf8(body).map_err(|_| Fault::Utf8)?;
     let mut labels = Vec::new();
     for (index, line) in text.lines().enumerate() {

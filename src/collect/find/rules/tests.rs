@@ -192,6 +192,21 @@ fn what_needs_a_login_is_told_with_the_commands_that_make_one() {
 }
 
 #[test]
+fn a_rabbitmq_whose_prometheus_plugin_listens_is_read_at_once() {
+    let command = ["beam.smp", "-s", "rabbit"];
+    let read = one("rabbitmq", "http://[::1]:15692", true);
+    assert_eq!(bare().runs("beam.smp", &command, &["[::]:5672", "[::]:15692"]).found(), read);
+    let both = bare().runs("beam.smp", &command, &["[::]:5672", "0.0.0.0:15672", "[::]:15692"]);
+    assert_eq!(both.found(), read, "rather than by the one that needs a login");
+    let grant = &servers(&both.0, ALL, None)[0].grant;
+    assert!(grant.starts_with("sudo rabbitmqctl add_user") && grant.contains("http://127.0.0.1:15672"), "{grant}");
+    let hidden = bare().runs("?beam.smp", &command, &[]).listens(&["127.0.0.1:15692"], None);
+    assert_eq!(hidden.found(), one("rabbitmq", "http://127.0.0.1:15692", true));
+    let other = bare().runs("beam.smp", &["beam.smp", "ejabberd"], &["[::]:15692"]);
+    assert_eq!(other.found(), [], "another server in Erlang");
+}
+
+#[test]
 fn the_monitoring_of_nats_is_told_from_its_port_for_clients_by_its_command_line() {
     let found = |command: &[&str], places: &[&str]| bare().runs("nats-server", command, places).found();
     assert_eq!(
