@@ -19,6 +19,7 @@ use super::{
     NODE_DISK_LIMIT, NODE_FILES, NODE_FILES_LIMIT, NODE_MEMORY, NODE_MEMORY_LIMIT, NODE_PARTITIONS, NODE_RUNNING,
     PUBLISHED, QUEUES, QUEUES_LEFT_OUT, REDELIVERED, Rabbitmq, Row, TOLD,
 };
+use crate::base::http::shown;
 use crate::collect::CollectError;
 use crate::collect::scrape::text::{self, Fault, Line};
 use crate::signal::metrics::{Desc, Samples};
@@ -189,7 +190,7 @@ fn read_node(body: &[u8]) -> Result<Node, Fault> {
         let label = |wanted: &str| labels.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value);
         match name {
             "rabbitmq_identity_info" => out.name = label("rabbitmq_node").to_owned(),
-            "rabbitmq_build_info" => out.version = label("rabbitmq_version").chars().take(32).collect(),
+            "rabbitmq_build_info" => out.version = shown(label("rabbitmq_version")),
             _ => {
                 let family = FAMILIES.iter().find(|family| family.name == name);
                 if let (Some(family), Some(value)) = (family, good(value)) {
