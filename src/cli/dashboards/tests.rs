@@ -133,6 +133,24 @@ fn boards_are_put_into_a_folder_and_it_is_said_what_changed() {
 }
 
 #[test]
+fn a_folder_that_an_editor_may_not_look_for_is_made_or_was_there() {
+    for (looked, made) in [(403, 200), (500, 200), (403, 409), (404, 412)] {
+        let (url, asked) = server(move |line, _| match line {
+            "GET /api/folders/plimsoll" => (looked, json!({ "message": "Access denied" }).to_string()),
+            "POST /api/folders" => (made, json!({ "message": "the folder is there" }).to_string()),
+            line if line.starts_with("GET ") => (404, json!({ "message": "Dashboard not found" }).to_string()),
+            _ => (200, json!({ "status": "success" }).to_string()),
+        });
+        let said = block(grafana::install(&url, None)).unwrap();
+        assert!(said.len() == 9 && said.iter().all(|board| board.ends_with(": new")), "{looked} {made}: {said:?}");
+        assert_eq!(asked.try_iter().filter(|(line, ..)| line == "POST /api/folders").count(), 1);
+    }
+    let (url, _asked) = server(|_, _| (403, json!({ "message": "Access denied" }).to_string()));
+    let error = format!("{:#}", block(grafana::install(&url, None)).unwrap_err());
+    assert!(error.contains("cannot make the folder Plimsoll") && error.contains("needs the role Editor"), "{error}");
+}
+
+#[test]
 fn what_grafana_refuses_is_told_with_its_words_and_the_mend_and_never_with_the_token() {
     for (refused, status, message, mend) in [
         ("GET /api/folders/plimsoll", 401, "Invalid API key", "name a valid token with --token-file"),
