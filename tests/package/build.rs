@@ -102,7 +102,7 @@ fn the_package_holds_what_the_manual_promises_and_depends_on_little() {
         "-rw-r--r-- 0/0 ./usr/share/fish/vendor_completions.d/plimsoll.fish",
         "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/examples/plimsoll.example.yaml",
         "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/copyright",
-        "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/third-party-licences.txt.gz",
+        "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/third-party-licences",
         "-rw-r--r-- 0/0 ./usr/share/doc/plimsoll/changelog.Debian.gz",
     ] {
         let words: Vec<&str> = wanted.split(' ').collect();
@@ -128,6 +128,12 @@ fn the_licence_of_every_linked_crate_is_told_with_its_text() {
     let output = Command::new(here.join("packaging/deb/licences")).output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     let text = String::from_utf8(output.stdout).unwrap();
+    let shipped = here.join("packaging/deb/third-party-licences");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&shipped, &text).unwrap();
+    }
+    let same = fs::read_to_string(shipped).unwrap() == text;
+    assert!(same, "run packaging/deb/licences >packaging/deb/third-party-licences");
     let mut tree = Command::new("cargo");
     tree.current_dir(here).args(["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none"]);
     let crates = String::from_utf8(tree.output().unwrap().stdout).unwrap();
