@@ -134,7 +134,7 @@ pub struct Rabbitmq {
     /// Queues that are Celery's.
     celery: Vec<String>,
     /// Whether the Prometheus plugin answers, not that of the management.
-    by_text: bool,
+    speaks_text: bool,
     version: String,
     queues: usize,
     left_out: usize,
@@ -161,7 +161,7 @@ type ByQueue<T> = BTreeMap<(String, String), T>;
 impl Rabbitmq {
     /// Asks at the address of one of the two plugins.
     pub fn new(http: Http, celery: Vec<String>) -> Self {
-        Self { http, celery, by_text: false, version: String::new(), queues: 0, left_out: 0, untold: Vec::new() }
+        Self { http, celery, speaks_text: false, version: String::new(), queues: 0, left_out: 0, untold: Vec::new() }
     }
 
     /// What a broker refuses that keeps no statistics; the first such answer is told.
@@ -314,10 +314,10 @@ impl Rabbitmq {
 impl Collector for Rabbitmq {
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         self.untold.clear();
-        if self.by_text {
+        if self.speaks_text {
             match self.by_text(out).await {
                 // Another plugin answers there now.
-                Err(CollectError::Query(_)) => self.by_text = false,
+                Err(CollectError::Query(_)) => self.speaks_text = false,
                 done => return done,
             }
         }
@@ -339,7 +339,7 @@ impl Collector for Rabbitmq {
             return String::new();
         }
         let mut out = format!("{}, {} queues", self.version, self.queues);
-        if self.by_text {
+        if self.speaks_text {
             out.push_str(", by its Prometheus plugin");
         }
         if self.left_out > 0 {

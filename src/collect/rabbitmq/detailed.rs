@@ -118,7 +118,7 @@ impl Rabbitmq {
         if node.name.is_empty() {
             return Err(CollectError::Query(format!("{}/metrics is not RabbitMQ's", self.http.name())));
         }
-        self.by_text = true;
+        self.speaks_text = true;
         self.version.clone_from(&node.version);
         node.put(out);
         self.untold.extend(node.missing());
