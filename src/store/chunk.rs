@@ -21,24 +21,49 @@ pub(super) struct Chunk {
 impl Chunk {
     /// Packs samples in the order of time. `None` without any, or with more than 65,535.
     pub(super) fn pack(samples: &[Sample]) -> Option<Self> {
-        let (first, last) = (samples.first()?, samples.last()?);
-        let count = u16::try_from(samples.len()).ok()?;
-        let mut bits = Writer { out: Vec::with_capacity(samples.len() * 3 + 8), held: 0, count: 0 };
-        bits.put64(first.v.to_bits());
-        let mut before = *first;
-        let (mut step, mut window) = (0_i64, None);
-        for sample in &samples[1..] {
-            let new = sample.t.wrapping_sub(before.t);
-            put_step(&mut bits, new.wrapping_sub(step));
-            put_value(&mut bits, before.v.to_bits() ^ sample.v.to_bits(), &mut window);
-            (step, before) = (new, *sample);
-        }
-        Some(Self { min: first.t, max: last.t, count, bytes: bits.end() })
+        let bytes = pack(samples.iter().copied())?;
+        Self::of(samples, bytes)
+    }
+
+    fn of(samples: &[Sample], bytes: Box<[u8]>) -> Option<Self> {
+        let (min, max) = (samples.first()?.t, samples.last()?.t);
+        Some(Self { min, max, count: u16::try_from(samples.len()).ok()?, bytes })
     }
 
     /// Appends the samples with `from <= t <= to`; false when the bytes end too early.
     pub(super) fn unpack(&self, from: i64, to: i64, out: &mut Vec<Sample>) -> bool {
         unpack(&self.bytes, self.min, self.count, (from, to), out)
+    }
+}
+
+/// A sealed run of samples that begins with its newest one: who asks for the last minutes need not unpack what lies
+/// before them. Blocks hold none of these.
+#[derive(Debug)]
+pub(super) struct Backward(Chunk);
+
+impl Backward {
+    /// Packs samples in the order of time. `None` without any, or with more than 65,535.
+    pub(super) fn pack(samples: &[Sample]) -> Option<Self> {
+        let bytes = pack(samples.iter().rev().copied())?;
+        Chunk::of(samples, bytes).map(Self)
+    }
+
+    /// Its times, its number of samples and its packed bytes.
+    pub(super) fn chunk(&self) -> &Chunk {
+        &self.0
+    }
+
+    /// Appends the samples with `from <= t <= to` in the order of time; false when the bytes end too early.
+    pub(super) fn unpack(&self, from: i64, to: i64, out: &mut Vec<Sample>) -> bool {
+        let begin = out.len();
+        let whole = walk(&self.0.bytes, self.0.max, self.0.count, |sample| {
+            if sample.t >= from && sample.t <= to {
+                out.push(sample);
+            }
+            sample.t > from
+        });
+        out[begin..].reverse();
+        whole
     }
 }
 
@@ -58,6 +83,32 @@ pub(super) fn join(mut chunks: Vec<Chunk>) -> Vec<Chunk> {
 /// Appends samples of packed `bytes` whose first is at `first`, as far as they are within the bounds; false when the
 /// bytes end too early.
 pub(super) fn unpack(bytes: &[u8], first: i64, count: u16, (from, to): (i64, i64), out: &mut Vec<Sample>) -> bool {
+    walk(bytes, first, count, |sample| {
+        if sample.t >= from && sample.t <= to {
+            out.push(sample);
+        }
+        sample.t < to
+    })
+}
+
+fn pack(mut samples: impl ExactSizeIterator<Item = Sample>) -> Option<Box<[u8]>> {
+    let mut bits = Writer { out: Vec::with_capacity(samples.len() * 3 + 8), held: 0, count: 0 };
+    let mut before = samples.next()?;
+    bits.put64(before.v.to_bits());
+    let (mut step, mut window) = (0_i64, None);
+    for sample in samples {
+        let new = sample.t.wrapping_sub(before.t);
+        put_step(&mut bits, new.wrapping_sub(step));
+        put_value(&mut bits, before.v.to_bits() ^ sample.v.to_bits(), &mut window);
+        (step, before) = (new, sample);
+    }
+    Some(bits.end())
+}
+
+/// Hands over one sample after the other, the first one at `first`, until `more` wants no more; false when the bytes
+/// end too early.
+#[inline]
+fn walk(bytes: &[u8], first: i64, count: u16, mut more: impl FnMut(Sample) -> bool) -> bool {
     let mut bits = Reader { rest: bytes, held: 0, count: 0 };
     let Some(mut value) = bits.get(64) else { return false };
     let (mut t, mut step, mut window) = (first, 0_i64, (0, 0));
@@ -74,11 +125,8 @@ pub(super) fn unpack(bytes: &[u8], first: i64, count: u16, (from, to): (i64, i64
             t = t.wrapping_add(step);
             value ^= xor;
         }
-        if t > to {
+        if !more(Sample { t, v: f64::from_bits(value) }) {
             break;
-        }
-        if t >= from {
-            out.push(Sample { t, v: f64::from_bits(value) });
         }
     }
     true
@@ -295,6 +343,12 @@ mod tests {
             prop_assert!(chunk.unpack(from, to, &mut out));
             let inside: Vec<Sample> = samples.iter().copied().filter(|s| (from..=to).contains(&s.t)).collect();
             prop_assert_eq!(bits(&out), bits(&inside));
+            let chunk = Backward::pack(&samples).unwrap();
+            for (bounds, expected) in [((i64::MIN, i64::MAX), &samples), ((from, to), &inside)] {
+                let mut out = vec![samples[0]];
+                prop_assert!(chunk.unpack(bounds.0, bounds.1, &mut out));
+                prop_assert_eq!(bits(&out[1..]), bits(expected));
+            }
         }
 
         #[test]

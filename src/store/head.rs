@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::chunk::{Chunk, FULL};
+use super::chunk::{Backward, Chunk, FULL};
 use super::sample::is_stale;
 use super::{Labels, Sample};
 
@@ -24,7 +24,7 @@ pub(super) const OPEN: usize = FULL * 12;
 /// Its samples.
 #[derive(Debug, Default)]
 pub(super) struct Data {
-    sealed: Vec<Chunk>,
+    sealed: Vec<Backward>,
     /// Time of the first open sample.
     start: i64,
     /// Milliseconds behind `start` and the value's bits, low half first: 12 bytes a sample.
@@ -99,7 +99,7 @@ impl Data {
 
     fn seal(&mut self) {
         let samples: Vec<Sample> = self.open.iter().map(|packed| self.sample(*packed)).collect();
-        self.sealed.extend(Chunk::pack(&samples));
+        self.sealed.extend(Backward::pack(&samples));
         // Its room goes too: it would stand empty for half an hour in which the new chunk needs as much.
         self.open = Vec::new();
     }
@@ -111,8 +111,8 @@ impl Data {
 
     /// Appends the samples within the bounds.
     pub(super) fn read(&self, from: i64, to: i64, out: &mut Vec<Sample>) {
-        let first = self.sealed.partition_point(|chunk| chunk.max < from);
-        for chunk in self.sealed[first..].iter().take_while(|chunk| chunk.min <= to) {
+        let first = self.whole_before(from);
+        for chunk in self.sealed[first..].iter().take_while(|sealed| sealed.chunk().min <= to) {
             // Packed here a moment ago: it cannot be torn.
             let _whole = chunk.unpack(from, to, out);
         }
@@ -125,10 +125,15 @@ impl Data {
         }
     }
 
+    /// How many of the sealed chunks end before `t`.
+    fn whole_before(&self, t: i64) -> usize {
+        self.sealed.partition_point(|sealed| sealed.chunk().max < t)
+    }
+
     /// Times of the oldest and the newest sample held.
     pub(super) fn range(&self) -> Option<(i64, i64)> {
-        let newest = if self.open.is_empty() { self.sealed.last()?.max } else { self.last?.t };
-        let oldest = self.sealed.first().map_or(self.start, |chunk| chunk.min);
+        let newest = if self.open.is_empty() { self.sealed.last()?.chunk().max } else { self.last?.t };
+        let oldest = self.sealed.first().map_or(self.start, |sealed| sealed.chunk().min);
         Some((oldest, newest))
     }
 
@@ -139,25 +144,21 @@ impl Data {
 
     /// All samples before `end` as chunks, for a block.
     pub(super) fn before(&self, end: i64, out: &mut Vec<Chunk>) {
-        let whole = self.sealed.partition_point(|chunk| chunk.max < end);
-        out.extend(self.sealed[..whole].iter().cloned());
-        let mut rest = Vec::new();
-        if let (Some((min, _)), Some(last)) = (self.range(), end.checked_sub(1)) {
-            let from = self.sealed[..whole].last().map_or(min, |chunk| chunk.max + 1);
-            self.read(from, last, &mut rest);
+        let mut samples = Vec::new();
+        if let Some(last) = end.checked_sub(1) {
+            self.read(i64::MIN, last, &mut samples);
         }
-        out.extend(rest.chunks(FULL).filter_map(Chunk::pack));
+        out.extend(samples.chunks(FULL).filter_map(Chunk::pack));
     }
 
     /// Lets go of all samples before `end`.
     pub(super) fn forget(&mut self, end: i64) {
-        let whole = self.sealed.partition_point(|chunk| chunk.max < end);
-        self.sealed.drain(..whole);
-        if let Some(first) = self.sealed.first_mut().filter(|chunk| chunk.min < end) {
+        self.sealed.drain(..self.whole_before(end));
+        if let Some(first) = self.sealed.first_mut().filter(|sealed| sealed.chunk().min < end) {
             let mut rest = Vec::new();
             let _whole = first.unpack(end, i64::MAX, &mut rest);
-            match Chunk::pack(&rest) {
-                Some(chunk) => *first = chunk,
+            match Backward::pack(&rest) {
+                Some(sealed) => *first = sealed,
                 None => drop(self.sealed.remove(0)),
             }
         }
@@ -189,8 +190,9 @@ impl Data {
 
     /// Samples and chunks held, and the bytes that they take.
     pub(super) fn size(&self) -> (usize, usize, usize) {
-        let packed: usize = self.sealed.iter().map(|chunk| chunk.bytes.len() + size_of::<Chunk>() + 8).sum();
-        let samples: usize = self.sealed.iter().map(|chunk| usize::from(chunk.count)).sum();
+        let sealed = || self.sealed.iter().map(Backward::chunk);
+        let packed: usize = sealed().map(|chunk| chunk.bytes.len() + size_of::<Chunk>() + 8).sum();
+        let samples: usize = sealed().map(|chunk| usize::from(chunk.count)).sum();
         let chunks = self.sealed.len() + usize::from(!self.open.is_empty());
         (samples + self.open.len(), chunks, packed + self.open.capacity() * 12)
     }
