@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::syntax::{At, Edges, Kind, Node, Shift, Type};
+use super::syntax::{At, Edges, Group, Kind, Node, Shift, Type};
 use super::{Answer, Element, Limits, Notes, Query, QueryError, Row, Value};
 use crate::store::{Sample, Store, StoreError};
 
@@ -125,10 +125,11 @@ fn ordered(node: &Node) -> bool {
         Kind::Aggregate(aggregate) => {
             matches!(aggregate.op, super::syntax::Aggregator::Topk | super::syntax::Aggregator::Bottomk)
         }
-        Kind::Binary(binary) if !binary.op.is_set() => match (binary.left.ty(), binary.right.ty()) {
-            (Type::Vector, Type::Scalar) => ordered(&binary.left),
-            (Type::Scalar, Type::Vector) => ordered(&binary.right),
-            _ => false,
+        // Of two vectors the order is that of the side whose elements are looked up in the other.
+        Kind::Binary(binary) => match (binary.left.ty(), binary.right.ty()) {
+            (Type::Scalar, _) => ordered(&binary.right),
+            (Type::Vector, Type::Vector) if binary.matching.group == Group::Right => ordered(&binary.right),
+            _ => ordered(&binary.left),
         },
         _ => false,
     }

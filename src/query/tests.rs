@@ -88,6 +88,18 @@ fn operators_and_aggregations_answer_as_prometheus_does() {
 }
 
 #[test]
+fn the_order_of_a_ranking_lasts_through_what_is_joined_to_it() {
+    let store = shop();
+    let (second, third, first) = ("dc=\"a\", host=\"2\"", "dc=\"b\", host=\"3\"", "dc=\"a\", host=\"1\"");
+    let product = [format!("{{{second}}} 4000"), format!("{{{third}}} 250"), format!("{{{first}}} 400")];
+    for query in ["topk(3, requests) * on (dc) group_left limit", "limit * on (dc) group_right topk(3, requests)"] {
+        assert_eq!(ask(&store, query, 180_000).unwrap(), product, "{query}");
+    }
+    let both = ask(&store, "topk(3, requests) and on (dc) limit{dc=\"a\"}", 180_000).unwrap();
+    assert_eq!(both, [format!("requests{{{second}}} 40"), format!("requests{{{first}}} 4")]);
+}
+
+#[test]
 fn a_refusal_names_its_place_in_the_words_of_prometheus() {
     let cases = [
         ("", "1:1: parse error: no expression found in input"),

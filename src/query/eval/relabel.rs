@@ -140,12 +140,27 @@ impl Eval<'_> {
     }
 }
 
-/// As Go reads a number; NaN is no bound.
+/// As Go reads a number, which takes none that is too large; NaN is no bound.
 fn bound(text: &str) -> Option<f64> {
     let bound: f64 = match text {
         "+Inf" | "Inf" | "inf" | "+inf" => f64::INFINITY,
         "-Inf" | "-inf" => f64::NEG_INFINITY,
         text => text.parse().ok()?,
     };
-    (!bound.is_nan()).then_some(bound)
+    let too_large = bound.is_infinite() && text.contains(|letter: char| letter.is_ascii_digit());
+    (!bound.is_nan() && !too_large).then_some(bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_read_as_go_reads_them() {
+        assert_eq!(
+            ["0.5", "+Inf", "-inf", "1e300"].map(bound),
+            [0.5, f64::INFINITY, f64::NEG_INFINITY, 1e300].map(Some)
+        );
+        assert_eq!(["1e400", "-1e400", "NaN", "", "0.5s"].map(bound), [None; 5]);
+    }
 }
