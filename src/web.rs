@@ -103,6 +103,7 @@ pub async fn serve_with(listener: TcpListener, faces: Faces, limits: Limits, sto
         Shared { faces, answers: Arc::new(Semaphore::new(LARGE_ANSWERS)), drawing: Arc::new(Semaphore::new(1)) };
     let router = Router::new()
         .route("/", get(show_page))
+        .route("/graph", get(show_graph))
         .route("/style.css", get(show_style))
         .route("/metrics", get(show_metrics))
         .route("/-/healthy", get(show_healthy))
@@ -177,6 +178,11 @@ async fn show_page(State(shared): State<Shared>) -> Response {
     let charts = shared.charts().await;
     let view = shared.faces.views.get();
     shared.large("text/html; charset=utf-8", || page::page(&shared.report(), &view, &charts))
+}
+
+/// Where the links of alerts lead: the page, which shows them.
+async fn show_graph() -> axum::response::Redirect {
+    axum::response::Redirect::to("./")
 }
 
 async fn show_style() -> Response {

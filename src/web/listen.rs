@@ -192,9 +192,19 @@ impl Connection {
         Poll::Pending
     }
 
-    /// What a write came to: progress is the beginning of an answer, after which the next request is due.
-    fn wrote(&mut self, context: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// What a write of `bytes` came to: progress is the beginning of an answer, after which the next request is due.
+    /// After an interim one (`100 Continue`) the body is due.
+    fn wrote(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         match result {
+            Poll::Ready(Ok(_)) if bytes.starts_with(b"HTTP/1.1 1") => {
+                self.writing = false;
+                result
+            }
             Poll::Ready(_) => {
                 self.writing = false;
                 self.head = Some(Head::default());
@@ -245,7 +255,7 @@ impl AsyncWrite for Connection {
             Ok(stream) => Pin::new(stream).poll_write(context, buf),
             Err(error) => Poll::Ready(Err(error)),
         };
-        self.wrote(context, result)
+        self.wrote(context, buf, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -272,7 +282,7 @@ impl AsyncWrite for Connection {
             Ok(stream) => Pin::new(stream).poll_write_vectored(context, bufs),
             Err(error) => Poll::Ready(Err(error)),
         };
-        self.wrote(context, result)
+        self.wrote(context, bufs.first().map_or(&[], |first| &**first), result)
     }
 
     fn is_write_vectored(&self) -> bool {

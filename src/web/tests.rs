@@ -331,6 +331,35 @@ async fn a_head_without_end_is_cut_off_before_it_is_stored() {
     }
 }
 
+/// A large form whose sender waits to be told that it may come.
+#[tokio::test]
+async fn a_form_that_waits_for_its_continue_is_taken_as_a_form() {
+    let server = start(quick()).await;
+    let form = format!("query=vector(1)&pad={}", "a".repeat(100 * 1024));
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/query HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+        server.address,
+        form.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(form.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(status(&answer), 200, "{answer}");
+}
+
+#[tokio::test]
+async fn the_link_of_an_alert_leads_to_the_page() {
+    let server = start(Limits::default()).await;
+    let answer = server.get("/graph?g0.expr=up&g0.tab=1").await;
+    assert!(status(&answer) == 303 && answer.contains("location: ./\r\n"), "{answer}");
+}
+
 #[tokio::test]
 async fn clients_that_do_not_read_lose_their_place() {
     let server = start(quick()).await;
