@@ -3,6 +3,7 @@
 //! They stand in the binary, so that a box without the package has them too.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -87,7 +88,8 @@ fn export(dir: &Path) -> anyhow::Result<String> {
         if became != "unchanged" {
             // In one step: a Grafana that looks at the folder must not read half a board.
             let new = dir.join(format!(".{name}.json.new"));
-            fs::write(&new, text)
+            fs::File::create(&new)
+                .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
                 .and_then(|()| fs::rename(&new, &path))
                 .with_context(|| format!("cannot write {}: name a folder that you may write to", path.display()))?;
         }

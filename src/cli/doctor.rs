@@ -114,7 +114,15 @@ async fn ask(args: &Args, token: Option<&str>, client: &mut Client, checks: &mut
     let scene = boards::Scene::new(&report, &alerts, &catalogue, &local);
     checks.extend(boards::check(&panels, &filled, &scene));
     let rules = rules::queries(&alerts);
-    let this = stack::This { host: &report.host, local: &local, rules: &rules, panels: &panels, filled: &filled };
+    let instances = presence::instances(client, &local, now).await?;
+    let this = stack::This {
+        host: &report.host,
+        local: &local,
+        instances: &instances,
+        rules: &rules,
+        panels: &panels,
+        filled: &filled,
+    };
     stack::check(args, token, Some(&this), checks).await;
     Ok(())
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Args;
 use super::boards::Panel;
 use super::check::Check;
-use super::presence::{Names, questions};
+use super::presence::{Names, of, questions};
 use crate::base::clock;
 use crate::base::http::ask::{Reply, get};
 use crate::store::labels::NAME;
@@ -15,6 +15,8 @@ pub(super) struct This<'a> {
     pub(super) host: &'a str,
     /// Metrics that its own store has.
     pub(super) local: &'a Names,
+    /// Whose they are: itself, and the servers that it watches.
+    pub(super) instances: &'a Names,
     /// Names and expressions of its rules.
     pub(super) rules: &'a [(&'a str, &'a str)],
     pub(super) panels: &'a [Panel],
@@ -157,15 +159,18 @@ impl Server<'_> {
 
     /// Whether what the rules ask for, and the box has, is there too.
     async fn arrived(&self, this: &This<'_>) -> Result<Check, String> {
-        let host = regex::escape(this.host).replace('\\', "\\\\");
         let mut found = Names::new();
-        for question in questions(this.local, &format!("instance=~\"{host}(:[0-9]+)?\"")) {
+        for question in questions(NAME, this.local, &of(this.instances)) {
             let data = self.data("/api/v1/query", &[("query", &question)]).await?;
             let rows = data["result"].as_array().into_iter().flatten();
             found.extend(rows.filter_map(|row| row["metric"][NAME].as_str()).map(str::to_owned));
         }
         let missing: Vec<&str> = this.local.difference(&found).map(String::as_str).collect();
         let of = this.local.len();
+        if of == 0 {
+            let words = "nothing to compare yet: the agent's own store has none of what rules and boards ask for";
+            return Ok(Check::warn(self.part, "metrics", words));
+        }
         if missing.is_empty() {
             return Ok(Check::ok(
                 self.part,

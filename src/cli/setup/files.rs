@@ -138,6 +138,10 @@ impl Change {
     fn replace(&self) -> std::io::Result<()> {
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Only the last folder may be closed: others look for their own files below those above it.
+        if let Some(above) = folder.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(above)?;
+        }
         std::fs::DirBuilder::new().recursive(true).mode(self.folder_mode).create(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let new = folder.join(format!(".{name}.new-{}", std::process::id()));
@@ -211,6 +215,18 @@ mod tests {
         open[0].write().unwrap();
         assert_eq!(mode("etc/plimsoll/credentials/stack"), 0o600);
         assert_eq!(std::fs::read_dir(&etc).unwrap().count(), 2, "nothing else is left there");
+    }
+
+    #[test]
+    fn folders_that_are_made_are_open_down_to_the_one_of_the_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(None, Some(dir.path()));
+        changes(&files, "service: shop\n").iter().try_for_each(Change::write).unwrap();
+        let mode = |path: &str| dir.path().join(path).metadata().unwrap().mode() & 0o7777;
+        for path in ["etc", "etc/plimsoll", "etc/systemd"] {
+            assert_eq!(mode(path) & 0o055, 0o055, "{path} is closed to the service");
+        }
+        assert_eq!(mode("etc/plimsoll/credentials"), 0o700);
     }
 
     #[test]
