@@ -152,7 +152,7 @@ pub fn shown(text: &str) -> String {
 /// A text of the server at `url` without the parts of its path and query that may be a secret, as that of a webhook is:
 /// servers like to say at which address there is nothing.
 pub fn veiled(text: &str, url: &str) -> String {
-    let behind = url.split_once("://").map_or("", |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
+    let behind = url.split_once("://").map_or("", |(_, rest)| rest).split_once(['/', '?']).map_or("", |(_, path)| path);
     let parts = behind.split(['/', '?', '&', '=', '#']);
     let mut secrets: Vec<&str> = parts.filter(|part| is_secretive(part)).collect();
     // The longer first: one may be the beginning of another.
@@ -195,6 +195,7 @@ mod tests {
             veiled("no /api/v1/alerts?key=0123456789&note=few", asked),
             "no /api/v1/alerts?key=(hidden)&note=few"
         );
+        assert_eq!(veiled("no /?key=0123456789", "https://hook.example.com?key=0123456789"), "no /?key=(hidden)");
         assert_eq!(veiled("no such tenant: alertmanager", "http://alertmanager:9093"), "no such tenant: alertmanager");
     }
 }
