@@ -52,6 +52,8 @@ mod pgbouncer;
 mod pgbouncer_server;
 #[path = "systems/postgres.rs"]
 mod postgres;
+#[path = "systems/postgres_bounds.rs"]
+mod postgres_bounds;
 #[path = "systems/postgres_replication.rs"]
 mod postgres_replication;
 #[allow(dead_code, reason = "shared with the other test programs")]

@@ -101,7 +101,7 @@ impl Collector for Pgbouncer {
         let session = match self.session.take() {
             Some(session) => session,
             None => {
-                let session = self.target.connect(None).await?;
+                let session = self.target.connect(None).await.map_err(denied)?;
                 let version = session.ask("SHOW VERSION").await?;
                 self.version = shown(version.first().and_then(|row| row.text("version")).unwrap_or_default());
                 session
@@ -118,6 +118,16 @@ impl Collector for Pgbouncer {
 
     fn detail(&self) -> String {
         self.version.clone()
+    }
+}
+
+/// pgbouncer has no code of its own for a user who may not look at its console.
+fn denied(error: CollectError) -> CollectError {
+    match error {
+        CollectError::Connect(why) if why.contains(": not allowed (08P01)") => {
+            CollectError::Denied(format!("{why}: `stats_users` in pgbouncer.ini names who may look"))
+        }
+        other => other,
     }
 }
 

@@ -63,8 +63,8 @@ const FLOOR: u32 = 140_000;
 const MINUTE: Duration = Duration::from_secs(60);
 /// For what costs the server more: sizes, folders.
 const SLOW: Duration = Duration::from_secs(300);
-/// Databases that are looked at in turn.
-const MAX_DATABASES: usize = 500;
+/// Databases whose tables are looked at, in turn: a turn takes as many minutes.
+const MAX_DATABASES: usize = 50;
 
 /// What an entry asks for, checked.
 #[derive(Clone)]
@@ -105,7 +105,8 @@ struct State {
     minute: Option<Instant>,
     slow: Option<Instant>,
     sizes: Table,
-    wal: Table,
+    /// The WAL's folder, or the right that it takes to look into it.
+    wal: Option<Result<Table, String>>,
     statements: Statements,
     relations: BTreeMap<String, Relations>,
     turn: VecDeque<String>,
@@ -230,15 +231,19 @@ impl Collector for Postgres {
         let (session, mut server) = match self.session.take() {
             Some(open) => open,
             None => {
-                let session = Arc::new(self.settings.target.connect(None).await?);
+                let session = Arc::new(connect(&self.settings.target, None).await?);
                 let server = identify(&session).await?;
                 self.blame.attach(&session).await?;
                 (session, server)
             }
         };
-        server.refresh(&session).await?;
-        self.blame.put(out);
-        let read = self.groups(&session, &server, out).await;
+        let read = match server.refresh(&session).await {
+            Ok(()) => {
+                self.blame.put(out);
+                self.groups(&session, &server, out).await
+            }
+            refused => refused,
+        };
         if !matches!(read, Err(CollectError::Connect(_) | CollectError::Parse(_))) {
             self.session = Some((session, server));
         }
@@ -266,6 +271,13 @@ impl Collector for Postgres {
         }
         out
     }
+}
+
+/// A connection whose sorts and hashes are small. By a command: an option would be taken for the server's own setting.
+async fn connect(target: &Target, database: Option<&str>) -> Result<Session, CollectError> {
+    let session = target.connect(database).await?;
+    session.ask("SET work_mem = '4MB'").await?;
+    Ok(session)
 }
 
 const IDENTITY: &str = "SELECT current_setting('server_version_num') AS version, \
@@ -306,21 +318,20 @@ impl Round<'_> {
         self.session.ask(sql).await
     }
 
-    /// Asks what needs a right that may be missing: then the answer is empty and the mend stands in the status.
-    async fn ask_or_note(&mut self, sql: &str, role: &str) -> Result<Table, CollectError> {
+    /// Asks what needs the right of `role`: where it is missing, the words that give it.
+    async fn ask_as(&mut self, sql: &str, role: &str) -> Result<Result<Table, String>, CollectError> {
         match self.session.ask(sql).await {
-            Err(CollectError::Query(why)) if why.contains("(42501)") => {
+            Err(CollectError::Query(why)) if why.ends_with("(42501)") => {
                 let user = self.settings.target.config.get_user().unwrap_or("plimsoll");
-                self.lacking(format!("a right is missing: GRANT {role} TO {user}"));
-                Ok(Table::default())
+                Ok(Err(format!("a right is missing: GRANT {role} TO {user}")))
             }
-            answer => answer,
+            answer => answer.map(Ok),
         }
     }
 
     /// Asks another database through a connection of its own, which is closed after.
     async fn ask_in(&self, database: &str, questions: &[&str]) -> Result<Vec<Table>, CollectError> {
-        let session = self.settings.target.connect(Some(database)).await?;
+        let session = connect(&self.settings.target, Some(database)).await?;
         let mut out = Vec::with_capacity(questions.len());
         for question in questions {
             out.push(session.ask(question).await?);
@@ -335,8 +346,12 @@ impl Round<'_> {
             None => self.server.databases.iter().collect(),
         };
         self.state.relations.retain(|known, _| wanted.contains(&known));
+        let beyond = wanted.len().saturating_sub(MAX_DATABASES);
         if self.state.turn.is_empty() {
             self.state.turn = wanted.into_iter().take(MAX_DATABASES).cloned().collect();
+        }
+        if beyond > 0 {
+            self.lacking(format!("tables of {beyond} databases are not read: name those that matter in `databases`"));
         }
         self.state.turn.pop_front()
     }
@@ -418,11 +433,16 @@ impl Round<'_> {
         &self.state.sizes
     }
 
-    fn keep_wal(&mut self, wal: Table) {
-        self.state.wal = wal;
+    fn keep_wal(&mut self, wal: Result<Table, String>) {
+        self.state.wal = Some(wal);
     }
 
-    fn wal(&self) -> &Table {
-        &self.state.wal
+    /// What was kept; a missing right is told again, as notes are cleared more often than this is asked.
+    fn wal(&mut self) -> Option<&Table> {
+        if let Some(Err(lacking)) = &self.state.wal {
+            let lacking = lacking.clone();
+            self.lacking(lacking);
+        }
+        self.state.wal.as_ref()?.as_ref().ok()
     }
 }

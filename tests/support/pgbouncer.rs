@@ -18,7 +18,7 @@ impl Pooler {
     /// One that has passed on a query.
     pub(crate) fn start(release: Release, server: &Postgres) -> Self {
         let folder = release.folder("postgres");
-        let users = folder.write("users", "\"postgres\" \"\"\n\"plimsoll\" \"\"\n");
+        let users = folder.write("users", "\"postgres\" \"\"\n\"plimsoll\" \"\"\n\"stranger\" \"\"\n");
         let port = free_port();
         folder.write(
             "pgbouncer.ini",

@@ -45,6 +45,22 @@ fn a_pgbouncer_that_hangs_costs_one_round_and_a_restarted_one_is_read_again() {
     assert_eq!(found.value("pgbouncer.pool.size", &SHOP), Some(2.0));
 }
 
+/// Who may log in and may not look is told what it takes, and does not come again in seconds.
+#[test]
+fn a_console_that_is_closed_says_what_opens_it() {
+    let server = Postgres::start(Release::Here, "");
+    server.sql("postgres", "CREATE DATABASE shop");
+    for release in RELEASES {
+        let pooler = Pooler::start(release, &server);
+        let mut target = settings(&server, "plimsoll", "pgbouncer").target;
+        target.config = tokio_postgres::Config::new();
+        target.config.host("127.0.0.1").port(pooler.port).user("stranger").dbname("pgbouncer");
+        let told = runtime().block_on(one(&mut Pgbouncer::new(target), LIMIT)).result;
+        let named = matches!(&told, Err(CollectError::Denied(why)) if why.contains("stats_users"));
+        assert!(named, "{release:?}: {told:?}");
+    }
+}
+
 #[test]
 #[allow(clippy::too_many_lines, reason = "one story, told once for each version")]
 fn an_exhausted_pool_and_a_paused_database_are_told() {

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use plimsoll::collect::postgres::session::{self, Target};
+use plimsoll::collect::postgres::session::Target;
 use plimsoll::collect::postgres::{self, Settings};
 
 use super::harness::wait_for;
@@ -16,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) fn settings(server: &Postgres, user: &str, database: &str) -> Settings {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(server.port).user(user).dbname(database);
-    config.options(session::options(Duration::from_secs(5))).application_name("plimsoll");
-    let target = Target { name: "test".into(), config, password: None, tls: None };
+    config.application_name("plimsoll");
+    let target = Target { name: "test".into(), config, password: None, tls: None }.bounded(Duration::from_secs(5));
     Settings { target, databases: None, top: 20 }
 }
 

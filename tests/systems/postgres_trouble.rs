@@ -17,7 +17,7 @@ use super::round::{Round, one, runtime};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn start(release: Release, more: &str) -> Postgres {
+pub(crate) fn start(release: Release, more: &str) -> Postgres {
     let server = Postgres::start(release, &format!("deadlock_timeout = 100ms\n{more}"));
     server.sql("postgres", "CREATE ROLE plimsoll LOGIN CONNECTION LIMIT 3; GRANT pg_monitor TO plimsoll");
     server.sql("postgres", "CREATE EXTENSION pg_stat_statements");
@@ -290,29 +290,6 @@ fn crashed(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) 
     });
     assert!(before >= 1000.0 && deleted(&found) < 1000.0, "{before}");
     assert_eq!(look(server, "postgres").value("postgresql.rows", &orders), Some(0.0));
-}
-
-#[test]
-fn a_question_is_bounded_by_the_server_and_writes_nothing() {
-    let server = start(Release::Here, "");
-    server.sql("postgres", "CREATE TABLE orders (id int); GRANT ALL ON orders TO plimsoll");
-    let _lock = server.hold("postgres", "BEGIN; LOCK TABLE orders");
-    let granted = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted";
-    server.until("postgres", granted, "1");
-    let mut target = settings(&server, "plimsoll", "postgres").target;
-    target.config.options(postgres::session::options(Duration::from_secs(1)));
-    let asked = |sql: &'static str| {
-        runtime().block_on(async { target.connect(None).await.unwrap().ask(sql).await.unwrap_err().to_string() })
-    };
-    // A read that takes long, one that waits for a lock, and what would write.
-    for (sql, code) in [
-        ("SELECT pg_sleep(60)", "57014"),
-        ("SELECT * FROM public.orders", "55P03"),
-        ("CREATE TABLE public.more (id int)", "25006"),
-    ] {
-        let told = asked(sql);
-        assert!(told.contains(code), "{sql}: {told}");
-    }
 }
 
 #[test]

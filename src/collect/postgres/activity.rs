@@ -82,18 +82,20 @@ const LOCK_COUNTS: &str = "SELECT coalesce(d.datname, '') AS datname, l.locktype
 const WAITING: &str = "SELECT count(DISTINCT pid) AS count, \
     max(extract(epoch FROM clock_timestamp() - waitstart)) AS wait FROM pg_catalog.pg_locks WHERE NOT granted";
 
+/// Who blocks is asked once for each of those who wait longest, and not for each session that they are compared with.
 const CHAINS: &str = "SELECT a.pid, coalesce(a.datname, '') AS datname, coalesce(a.usename, '') AS usename, \
     coalesce(a.application_name, '') AS application_name, a.wait_event, a.state, \
-    array_to_string(pg_blocking_pids(a.pid), ',') AS blocked_by, \
+    array_to_string(l.blockers, ',') AS blocked_by, \
     extract(epoch FROM clock_timestamp() - coalesce(l.waitstart, a.state_change)) AS wait, \
     left(a.query, 4096) AS query, b.pid AS blocker, coalesce(b.usename, '') AS blocker_user, \
     coalesce(b.application_name, '') AS blocker_application, b.state AS blocker_state, \
     extract(epoch FROM clock_timestamp() - b.xact_start) AS blocker_transaction_age, \
     left(b.query, 4096) AS blocker_query \
-    FROM (SELECT pid, min(waitstart) AS waitstart FROM pg_catalog.pg_locks WHERE NOT granted \
-          GROUP BY pid ORDER BY 2 LIMIT 50) l \
+    FROM (SELECT w.pid, w.waitstart, pg_blocking_pids(w.pid) AS blockers FROM \
+          (SELECT pid, min(waitstart) AS waitstart FROM pg_catalog.pg_locks WHERE NOT granted \
+           GROUP BY pid ORDER BY 2 LIMIT 50) w OFFSET 0) l \
     JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
-    LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = (pg_blocking_pids(a.pid))[1] ORDER BY wait DESC";
+    LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = l.blockers[1] ORDER BY wait DESC";
 
 fn put_sessions(table: &Table, out: &mut Samples) {
     let (mut transaction, mut idle, mut query) = (0.0_f64, 0.0_f64, 0.0_f64);

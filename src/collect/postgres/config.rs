@@ -55,7 +55,7 @@ impl System for Config {
     }
 
     fn build(&self, entry: &Entry, url: &Url) -> Result<Box<dyn Collector>, String> {
-        let target = target(entry, url)?;
+        let target = target(entry, url)?.bounded(entry.time());
         Ok(Box::new(Postgres::new(Settings { target, databases: self.databases.named(), top: self.top })))
     }
 }

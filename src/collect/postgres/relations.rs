@@ -49,9 +49,6 @@ pub(super) struct Relations {
     indexes: Table,
 }
 
-/// Databases whose relations are kept.
-const MAX_DATABASES: usize = 50;
-
 /// Asks the database whose turn it is, and puts what is known of all.
 pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(), CollectError> {
     let top = round.top();
@@ -67,10 +64,7 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
                     tables: answers.next().unwrap_or_default(),
                     indexes: answers.next().unwrap_or_default(),
                 };
-                let known = round.relations();
-                if known.len() < MAX_DATABASES || known.contains_key(&database) {
-                    known.insert(database, read);
-                }
+                round.relations().insert(database, read);
             }
             // One database that refuses takes nothing from the others.
             Err(error) => {
@@ -86,10 +80,11 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
     Ok(())
 }
 
-/// Ranked by pages, which needs no lock; sizes only of those that nobody has locked, so that the reading never waits.
+/// Ranked by pages, which needs no lock; sizes only of those that nobody has locked, nor their indexes and long values,
+/// which the server opens too: so that the reading does not wait.
 fn tables(top: usize) -> String {
     format!(
-        "WITH largest AS (SELECT c.oid, c.relname, n.nspname, c.relfrozenxid, count(*) OVER () AS tables \
+        "WITH largest AS (SELECT c.oid, c.relname, c.reltoastrelid, n.nspname, c.relfrozenxid, count(*) OVER () AS tables \
            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
            WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
            ORDER BY c.relpages DESC, c.oid LIMIT {top}) \
@@ -98,7 +93,11 @@ fn tables(top: usize) -> String {
            extract(epoch FROM clock_timestamp() - greatest(s.last_vacuum, s.last_autovacuum)) AS vacuum_age, \
            age(l.relfrozenxid) AS freeze_age \
          FROM largest l LEFT JOIN pg_catalog.pg_stat_user_tables s ON s.relid = l.oid",
-        unlocked("pg_total_relation_size(l.oid)", "l.oid")
+        unlocked(
+            "pg_total_relation_size(l.oid)",
+            "k.relation IN (l.oid, l.reltoastrelid) OR EXISTS (SELECT 1 FROM pg_catalog.pg_index i \
+             WHERE i.indexrelid = k.relation AND i.indrelid IN (l.oid, l.reltoastrelid))"
+        )
     )
 }
 
@@ -110,13 +109,14 @@ fn indexes(top: usize) -> String {
            ORDER BY c.relpages DESC, c.oid LIMIT {top}) \
          SELECT l.nspname, s.relname, l.relname AS index, {} AS size, s.idx_scan \
          FROM largest l LEFT JOIN pg_catalog.pg_stat_user_indexes s ON s.indexrelid = l.oid",
-        unlocked("pg_relation_size(l.oid)", "l.oid, l.indrelid")
+        unlocked("pg_relation_size(l.oid)", "k.relation IN (l.oid, l.indrelid)")
     )
 }
 
-fn unlocked(size: &str, relations: &str) -> String {
+/// The size where no lock `k` is held that it would wait for.
+fn unlocked(size: &str, in_the_way: &str) -> String {
     format!(
-        "CASE WHEN NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks k WHERE k.relation IN ({relations}) AND \
+        "CASE WHEN NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks k WHERE ({in_the_way}) AND \
          k.mode = 'AccessExclusiveLock' AND k.database = (SELECT oid FROM pg_catalog.pg_database \
          WHERE datname = current_database())) THEN {size} END"
     )

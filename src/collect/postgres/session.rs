@@ -44,6 +44,19 @@ const MAX_ANSWER: u64 = 16 << 20;
 const MAX_ROWS: usize = 50_000;
 
 impl Target {
+    /// Has the server bound each question: who waits for `timeout` gets its error from the server, and keeps the
+    /// connection. No pooler takes these options, and none must: they would be those of its other clients too.
+    pub fn bounded(mut self, timeout: Duration) -> Self {
+        // Below our own time, so that the server gives up first.
+        let statement = (timeout.as_millis() * 4 / 5).max(200);
+        self.config.options(format!(
+            "-c statement_timeout={statement} -c lock_timeout=200 -c idle_in_transaction_session_timeout={} \
+             -c default_transaction_read_only=on -c search_path=pg_catalog -c jit=off",
+            statement * 2
+        ));
+        self
+    }
+
     /// Connects to `database`, or to the one of the config.
     ///
     /// # Errors
@@ -103,13 +116,21 @@ impl Target {
     fn told(&self, error: &tokio_postgres::Error) -> CollectError {
         let Some(told) = error.as_db_error() else {
             let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+            if source.contains("password missing") {
+                return CollectError::Denied(format!("{} asks for a password, and none is given", self.name));
+            }
             return CollectError::Connect(format!("{}: {}", self.name, shown(&format!("{error}{source}"))));
         };
         let (code, message) = (told.code().code(), shown(told.message()));
         if code.starts_with("28") || code == "3D000" || code == "42501" {
             return CollectError::Denied(format!("{} refuses the login: {message}", self.name));
         }
-        CollectError::Connect(format!("{}: {message} ({code})", self.name))
+        let pooler = if message.contains("unsupported startup parameter") {
+            "; a pooler is read by `pgbouncer`, and here goes the address of the server behind it"
+        } else {
+            ""
+        };
+        CollectError::Connect(format!("{}: {message} ({code}){pooler}", self.name))
     }
 }
 
@@ -166,15 +187,4 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.driver.abort();
     }
-}
-
-/// Times for the server's side of a question.
-pub fn options(timeout: Duration) -> String {
-    // Below our own time, so that the server gives up first and keeps the connection.
-    let statement = (timeout.as_millis() * 4 / 5).max(200);
-    format!(
-        "-c statement_timeout={statement} -c lock_timeout=200 -c idle_in_transaction_session_timeout={} \
-         -c default_transaction_read_only=on -c work_mem=4MB -c search_path=pg_catalog -c jit=off",
-        statement * 2
-    )
 }

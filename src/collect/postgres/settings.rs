@@ -45,7 +45,8 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
     Ok(())
 }
 
-const SETTINGS: &str = "SELECT name, setting, coalesce(unit, '') AS unit FROM pg_catalog.pg_settings WHERE name IN \
+/// What a new session gets, not what this one has: its own work_mem is small.
+const SETTINGS: &str = "SELECT name, reset_val AS setting, coalesce(unit, '') AS unit FROM pg_catalog.pg_settings WHERE name IN \
     ('max_connections', 'superuser_reserved_connections', 'reserved_connections', 'shared_buffers', 'work_mem', \
     'maintenance_work_mem', 'max_wal_size', 'autovacuum_max_workers', 'autovacuum_freeze_max_age') \
     UNION ALL SELECT 'uptime', extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::text, ''";

@@ -54,8 +54,24 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
     if let Some(schema) = round.statements_schema().map(str::to_owned)
         && round.minute()
     {
-        let table = round.ask(&query(&schema)).await?;
-        let info = round.ask(&format!("SELECT dealloc FROM {schema}.pg_stat_statements_info")).await?;
+        let table = match round.ask(&query(&schema)).await {
+            // The extension is made in this database, and the server does not count for it.
+            Err(CollectError::Query(why)) if why.ends_with("(55000)") => {
+                let mend = "shared_preload_libraries = 'pg_stat_statements', and a restart";
+                round.lacking(format!("pg_stat_statements is not loaded: {mend}"));
+                *round.statements() = Statements::default();
+                return Ok(());
+            }
+            answer => answer?,
+        };
+        let info = match round.ask(&format!("SELECT dealloc FROM {schema}.pg_stat_statements_info")).await {
+            // As pg_upgrade from 13 leaves it.
+            Err(CollectError::Query(why)) if why.ends_with("(42P01)") => {
+                round.lacking("an old pg_stat_statements: ALTER EXTENSION pg_stat_statements UPDATE".into());
+                Table::default()
+            }
+            answer => answer?,
+        };
         let top = round.top();
         round.statements().look(&table, info, top);
     }

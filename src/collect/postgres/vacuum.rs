@@ -15,7 +15,7 @@ const PREPARED: Desc =
     Desc::gauge("postgresql.transaction.prepared", "{transaction}", "Prepared transactions that nobody has ended.");
 const VACUUMS: Desc = Desc::gauge("postgresql.vacuum.running", "{vacuum}", "Vacuums that run, by phase.");
 
-/// Three small reads.
+/// Two small reads.
 pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(), CollectError> {
     put_horizon(&round.ask(HORIZON).await?, out);
     put_vacuums(&round.ask(RUNNING).await?, out);

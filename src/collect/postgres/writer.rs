@@ -74,10 +74,12 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
     }
     put_archiver(&round.ask(ARCHIVER).await?, out);
     if round.slow() {
-        let files = round.ask_or_note(WAL_DIRECTORY, "pg_monitor").await?;
+        let files = round.ask_as(WAL_DIRECTORY, "pg_monitor").await?;
         round.keep_wal(files);
     }
-    put_files(round.wal(), out);
+    if let Some(files) = round.wal() {
+        put_files(files, out);
+    }
     if round.version() >= 160_000 {
         put_io(&round.ask(if round.version() >= 180_000 { IO_18 } else { IO_16 }).await?, out);
     }
