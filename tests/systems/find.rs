@@ -91,9 +91,12 @@ fn servers_are_found_and_read_and_one_that_lets_nobody_in_says_what_does_and_is_
     assert!(granted.status.success(), "{}", String::from_utf8_lossy(&granted.stderr));
     assert!(site.run(&["reload"]).status.success());
     source(&site, "postgres", postgres.port, is_read);
-    let text = site.metrics().unwrap();
     let up = format!("up{{instance=\"{}:{}\",job=\"postgresql\"", host_name(), postgres.port);
-    assert!(text.lines().any(|line| line.starts_with(&up) && line.ends_with(" 1")), "{text}");
+    // The status shows a round before the page does.
+    let text = wait_for("the server's round on the page", SOON, || {
+        let text = site.metrics()?;
+        if text.lines().any(|line| line.starts_with(&up) && line.ends_with(" 1")) { Ok(text) } else { Err(text) }
+    });
     let closed = format!("instance=\"{}:{}\"", host_name(), locked.port);
     assert!(!text.contains(&closed), "nothing is said of one that lets nobody in");
 }
