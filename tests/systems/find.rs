@@ -24,7 +24,7 @@ fn discovering(site: &Site, collect: &str) {
 /// Starts the agent as another user of the system.
 fn start_as(site: &Site, user: &str) -> Process {
     let (folder, program) = (site.path(""), site.path("plimsoll"));
-    // Not by ourselves: a child of another test that has not become its program yet would hold the file open for writing.
+    // Not by ourselves: a child of another test that is not its program yet would hold the file open for writing.
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_plimsoll")).arg(&program).status();
     assert!(copied.unwrap().success());
     assert!(Command::new("chown").args(["-R", user]).arg(&folder).status().unwrap().success());
