@@ -61,7 +61,7 @@ fn pace() -> Pace {
         group: Duration::from_millis(20),
         first_retry: Duration::from_millis(10),
         last_retry: Duration::from_millis(50),
-        timeout: Duration::from_millis(700),
+        timeout: Duration::from_secs(3),
         look: Duration::from_millis(100),
         drain: Duration::from_secs(2),
         ..Pace::default()

@@ -120,13 +120,19 @@ pub(crate) fn http(address: SocketAddr, path: &str, limit: Duration) -> io::Resu
     status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, line))
 }
 
+/// When a replay ends: at a whole minute, so that its samples lie in the same way on the grids of queries each time.
+fn end() -> u64 {
+    const MINUTE: u64 = 60_000_000_000;
+    harness::now() / MINUTE * MINUTE
+}
+
 /// The fixture of a stage, shown twice: with its own boxes, and with as many again that stay healthy.
 fn replayed(stage: &Stage) {
     let fixture = Fixture::read(stage.number);
     for twins in [false, true] {
         let Some(prometheus) = Prometheus::start() else { return };
         let Some(loki) = Loki::start() else { return };
-        let replay = Replay::new(&fixture, harness::now(), boards::longest(stage.number), twins);
+        let replay = Replay::new(&fixture, end(), boards::longest(stage.number), twins);
         replay.send(prometheus.port, loki.port);
         let mut faults = Vec::from_iter(rules::faults(stage, &replay, &prometheus));
         faults.extend(boards::Shown { stage, replay: &replay, prometheus: &prometheus, loki: &loki }.faults());
@@ -189,7 +195,7 @@ fn a_recording_tells_only_of_its_own_boxes_and_programs() {
 fn a_replay_ends_when_it_is_told_and_its_counters_fall_only_where_their_source_began_anew() {
     for stage in STAGES {
         let fixture = Fixture::read(stage.number);
-        let end = harness::now();
+        let end = end();
         let replay = Replay::new(&fixture, end, Duration::from_secs(3600), true);
         let recorded = falls(fixture.points().into_iter());
         let (mut first, mut last) = (u64::MAX, 0);

@@ -4,6 +4,8 @@ use super::alertmanager::Alertmanager;
 use super::harness::{host_name, wait_for};
 use super::rig::{Rig, SOON, millis};
 
+/// The `for` of the rule, milliseconds: long enough to be seen while it waits.
+const FOR: i64 = 10_000;
 const SPELL: &str = "
 groups:
   - name: spells
@@ -11,7 +13,7 @@ groups:
     rules:
       - alert: Spell
         expr: load > 5
-        for: 3s
+        for: 10s
         labels: { severity: page, team: '{{ $labels.service }}-team' }
         annotations: { summary: 'load of {{ $labels.job }} is {{ $value }}' }
 ";
@@ -48,7 +50,7 @@ fn an_alert_waits_fires_and_ends_and_both_sides_are_told_its_own_times() {
     });
 
     let told = rig.wait_told("Spell", 1)[0].clone();
-    assert!(!told.resolved && told.starts_at >= active_at + 3000, "{told:?}");
+    assert!(!told.resolved && told.starts_at >= active_at + FOR, "{told:?}");
     assert_eq!(serde_json::json!(told.labels), expected);
     if let Some(am) = &alertmanager {
         let known = am.wait_for_one();
@@ -74,9 +76,9 @@ fn an_alert_waits_fires_and_ends_and_both_sides_are_told_its_own_times() {
     let shown = rig.shown("alertname=\"Spell\"");
     let (waits, fires) = (&shown["pending"], &shown["firing"]);
     assert_eq!(waits[0], active_at);
-    assert!(waits.iter().all(|t| t - active_at < 3000), "{shown:?}");
+    assert!(waits.iter().all(|t| t - active_at < FOR), "{shown:?}");
     assert_eq!(fires[0], told.starts_at, "fired in the first round that was long enough after");
-    assert!(fires.iter().all(|t| t - active_at >= 3000 && *t < ended.ends_at), "{shown:?}");
+    assert!(fires.iter().all(|t| t - active_at >= FOR && *t < ended.ends_at), "{shown:?}");
     assert_eq!(rig.query("ALERTS").unwrap(), serde_json::json!([]), "the series ended with the alert");
 }
 

@@ -26,6 +26,8 @@ fn a_running_agent_answers_over_its_host_also_about_what_came_before_a_crash_and
     rig.site.config("host: { interval: 1s }\nalerts: off\n");
     let mut agent = rig.start();
     let first = at_least(&rig, 4);
+    // A sample is shown before it is safe, and safe before the next one is shown.
+    at_least(&rig, first.len() + 1);
     agent.kill();
     agent = rig.start();
     let second = at_least(&rig, first.len() + 3);

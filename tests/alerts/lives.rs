@@ -139,7 +139,7 @@ fn a_reload_keeps_what_the_rules_know_ends_what_is_gone_and_refuses_what_is_bad(
     let reload = rig.site.run(&["reload"]);
     assert!(reload.status.success(), "{reload:?}");
     let off = String::from_utf8(rig.site.run(&["alerts"]).stdout).unwrap();
-    assert!(off.contains("off"), "{off}");
+    assert!(off.contains("switched off by `alerts: off`"), "{off}");
     assert!(rig.rule("Fires").is_err());
     assert_eq!(rig.query("ALERTS").unwrap(), serde_json::json!([]), "its series end");
     let count = rig.hook.taken().len();

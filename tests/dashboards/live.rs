@@ -139,7 +139,8 @@ fn recorded() -> u16 {
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             );
-            assert!(head_came && stream.write_all(answer.as_bytes()).is_ok(), "the agent went away");
+            // The other side may have gone.
+            let _sent = head_came && stream.write_all(answer.as_bytes()).is_ok();
         }
     });
     port

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Agent {
     config: PathBuf,
+    logs: PathBuf,
+    endpoint: String,
+    life: u32,
     state: PathBuf,
     said: PathBuf,
     child: Option<Child>,
@@ -17,12 +20,20 @@ pub(crate) struct Agent {
 impl Agent {
     /// `dir` gets config, state and what the agent says; it follows the files in `logs`.
     pub(crate) fn new(dir: &Path, logs: &Path, endpoint: &str) -> Self {
-        let config = dir.join("plimsoll.yaml");
-        fs::write(&config, settings(logs, endpoint)).unwrap();
-        Self { config, state: dir.join("state"), said: dir.join("agent.log"), child: None }
+        Self {
+            config: dir.join("plimsoll.yaml"),
+            logs: logs.to_owned(),
+            endpoint: endpoint.to_owned(),
+            life: 0,
+            state: dir.join("state"),
+            said: dir.join("agent.log"),
+            child: None,
+        }
     }
 
     pub(crate) fn start(&mut self) {
+        self.life += 1;
+        fs::write(&self.config, settings(&self.logs, &self.endpoint, self.life)).unwrap();
         let said: File = OpenOptions::new().create(true).append(true).open(&self.said).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
             .arg("run")
@@ -85,8 +96,8 @@ impl Drop for Agent {
 }
 
 /// `archive` is never there: its cursor stays before the first frame, so that the spool keeps each frame to the end,
-/// and hands it out then.
-fn settings(logs: &Path, endpoint: &str) -> String {
+/// and hands it out then. To the sink each request says which life it comes from.
+fn settings(logs: &Path, endpoint: &str, life: u32) -> String {
     format!(
         r#"service: ledger
 discover: false
@@ -99,7 +110,7 @@ logs:
 spool: {{ size: 1GiB, fsync: 20ms }}
 destinations:
   sink:
-    otlp_http: {{ endpoint: "{endpoint}", signals: [logs], timeout: 5s }}
+    otlp_http: {{ endpoint: "{endpoint}", signals: [logs], timeout: 5s, headers: {{ x-life: "{life}" }} }}
   archive:
     otlp_http: {{ endpoint: "http://127.0.0.1:1", signals: [logs] }}
 "#,

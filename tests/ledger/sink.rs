@@ -25,7 +25,8 @@ pub(crate) struct Taken {
     pub(crate) body: u128,
     pub(crate) stamps: Vec<Stamp>,
     pub(crate) malformed: u64,
-    pub(crate) at: Instant,
+    /// Which life of the agent sent it.
+    pub(crate) life: u32,
     /// The whole answer was written.
     pub(crate) answered: bool,
 }
@@ -152,7 +153,6 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
 /// One request; false when the connection is over.
 fn serve(shared: &Shared, stream: &TcpStream) -> io::Result<bool> {
     let Some((head, body)) = request(stream)? else { return Ok(false) };
-    let arrived = Instant::now();
     shared.requests.fetch_add(1, SeqCst);
     if !shared.up.load(SeqCst) {
         return Ok(false);
@@ -168,7 +168,7 @@ fn serve(shared: &Shared, stream: &TcpStream) -> io::Result<bool> {
         Deed::Reset => return reset(stream),
         Deed::Take | Deed::TakeSlowly(_) | Deed::TakeAndReset | Deed::TakeAndHalfAnswer => {}
     }
-    let number = shared.take(&head, &body, arrived);
+    let number = shared.take(&head, &body);
     match deed {
         Deed::TakeAndReset => return reset(stream),
         Deed::TakeSlowly(time) => {
@@ -200,10 +200,15 @@ fn request(stream: &TcpStream) -> io::Result<Option<(String, Vec<u8>)>> {
         }
         head.push_str(&line.to_lowercase());
     }
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
-    let mut body = vec![0; length.trim().parse().expect("a number")];
+    let mut body = vec![0; number(&head, "content-length: ") as usize];
     reader.read_exact(&mut body)?;
     Ok(Some((head, body)))
+}
+
+/// The value of a header that is a number.
+fn number(head: &str, name: &str) -> u32 {
+    let value = head.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}: {head}"))
 }
 
 /// Ends the connection with a RST, so that an answer that is under way is lost as well.
@@ -249,13 +254,14 @@ impl Shared {
         deed
     }
 
-    fn take(&self, head: &str, body: &[u8], at: Instant) -> usize {
+    fn take(&self, head: &str, body: &[u8]) -> usize {
         assert!(head.starts_with("post /v1/logs "), "{head}");
         assert!(head.contains("content-encoding: zstd"), "{head}");
         let (stamps, malformed) = read(&zstd::decode_all(body).expect("zstd"));
+        let life = number(head, "x-life: ");
         let mut book = lock(&self.book);
         book.delivered.extend(stamps.iter().copied());
-        book.taken.push(Taken { body: xxh3_128(body), stamps, malformed, at, answered: false });
+        book.taken.push(Taken { body: xxh3_128(body), stamps, malformed, life, answered: false });
         book.taken.len() - 1
     }
 }

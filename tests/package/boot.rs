@@ -116,7 +116,12 @@ fn whatever_ends_or_stops_the_service_it_comes_back_with_all_that_it_kept() {
     let Some(here) = booted("bookworm", "true") else { return };
     wait_until_active(&here);
     let mut restarts = 0;
-    for (what, result) in [("kill -KILL", ""), ("kill -STOP", "watchdog"), ("kill -TERM", "")] {
+    let ends = [
+        ("kill -KILL", "Failed with result 'signal'"),
+        ("kill -STOP", "Failed with result 'watchdog'"),
+        ("kill -TERM", "Deactivated successfully"),
+    ];
+    for (what, result) in ends {
         here.wait("a few rounds", "plimsoll query 'count_over_time(system_uptime_seconds[1h]) > 3'", |text| {
             text.contains("shop-box")
         });

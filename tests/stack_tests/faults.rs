@@ -9,17 +9,20 @@ use super::harness::{self, Site, wait_for};
 use super::loki::Loki;
 use super::prometheus::Prometheus;
 
-/// Backoff doubles from a second on: after a short outage the next try may be some seconds away.
-const AFTER_OUTAGE: Duration = Duration::from_secs(60);
+/// Backoff doubles from a second on up to a minute: the next try may be as far away.
+const AFTER_OUTAGE: Duration = Duration::from_secs(120);
 
 fn numbered(from: usize, to: usize) -> String {
     (from..to).map(|number| format!("line {number}\n")).collect()
 }
 
-/// Waits until the destination `name` has failed three times in a row, and looks at what is said about it.
-fn fails_in_words(site: &Site, name: &str) {
-    let before = site.destination(name)["retries"].as_u64().unwrap();
-    let entry = wait_for(&format!("{name} to fail"), SOON, || {
+fn retries(site: &Site, name: &str) -> u64 {
+    site.destination(name)["retries"].as_u64().unwrap()
+}
+
+/// Waits until the destination `name` has failed three times since `before`, and looks at what is said about it.
+fn fails_in_words(site: &Site, name: &str, before: u64) {
+    let entry = wait_for(&format!("{name} to fail"), AFTER_OUTAGE, || {
         let entry = site.destination(name);
         let failed = entry["retries"].as_u64().unwrap() >= before + 3;
         if failed && entry["failing_since"].is_number() { Ok(entry) } else { Err(entry.to_string()) }
@@ -55,8 +58,10 @@ fn everything_arrives_in_order_after_servers_were_down_at_the_start_and_in_the_m
     ));
     site.log("shop.log", &numbered(0, 1000));
     let _agent = site.start();
-    fails_in_words(&site, "loki");
-    fails_in_words(&site, "prometheus");
+    // Both counts at once: while one is waited for, the tries of the other get rarer.
+    let before = ["loki", "prometheus"].map(|name| retries(&site, name));
+    fails_in_words(&site, "loki", before[0]);
+    fails_in_words(&site, "prometheus", before[1]);
     site.log("shop.log", &numbered(1000, 1500));
     loki.up();
     prometheus.up();
@@ -66,9 +71,10 @@ fn everything_arrives_in_order_after_servers_were_down_at_the_start_and_in_the_m
     loki.down();
     prometheus.down();
     site.log("shop.log", &numbered(1500, 2000));
-    fails_in_words(&site, "loki");
+    let before = ["loki", "prometheus"].map(|name| retries(&site, name));
+    fails_in_words(&site, "loki", before[0]);
     site.log("shop.log", &numbered(2000, 2500));
-    fails_in_words(&site, "prometheus");
+    fails_in_words(&site, "prometheus", before[1]);
     loki.up();
     prometheus.up();
     let found = loki.wait("{service_name=\"shop\"}", 2500, AFTER_OUTAGE);

@@ -99,7 +99,11 @@ fn without_a_config_the_agent_says_what_it_found_and_what_comes_next_and_ends_wh
     let site = Site::new();
     // The page's own port is one for the whole box.
     let mut agent = wait_for("the port of the page", Duration::from_secs(60), || site.try_bare());
-    let said = agent.log();
+    // It answers before it says what it found; this is the last of it.
+    let said = wait_for("what an agent says first", SOON, || {
+        let said = agent.log();
+        if said.contains(", then plimsoll reload") { Ok(said) } else { Err(said) }
+    });
     let head = format!("plimsoll {} on {}\n", env!("CARGO_PKG_VERSION"), host_name());
     assert!(said.starts_with(&head), "{said}");
     let state = site.state().display().to_string();

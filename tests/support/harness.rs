@@ -314,11 +314,13 @@ impl Site {
         Ok((output.status.code().unwrap(), report))
     }
 
-    /// The report's entry of the destination `name`.
+    /// The report's entry of the destination `name`: an agent answers before all of it has started.
     pub(crate) fn destination(&self, name: &str) -> Value {
-        let (_, report) = self.status().unwrap();
-        let mut found = report["destinations"].as_array().unwrap().iter().filter(|entry| entry["name"] == name);
-        found.next().unwrap_or_else(|| panic!("no destination {name}: {report}")).clone()
+        wait_for(&format!("a destination {name}"), Duration::from_secs(20), || {
+            let (_, report) = self.status()?;
+            let found = report["destinations"].as_array().unwrap().iter().find(|entry| entry["name"] == name);
+            found.cloned().ok_or_else(|| report.to_string())
+        })
     }
 
     /// What the agent's `/metrics` shows: one series a line.

@@ -39,7 +39,7 @@ impl Nats {
 
     pub(crate) fn client(&self) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
         let mut client = Client { reader: BufReader::new(stream) };
         assert!(client.line().starts_with("INFO "));
         client.send("CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB _INBOX.test 1\r\n");

@@ -15,7 +15,7 @@ pub(crate) struct Pooler {
 }
 
 impl Pooler {
-    /// One that has passed on a query.
+    /// One that has passed on a query. Its reserve is only told: nobody waits long enough to be served by it.
     pub(crate) fn start(release: Release, server: &Postgres) -> Self {
         let folder = release.folder("postgres");
         let users = folder.write("users", "\"postgres\" \"\"\n\"plimsoll\" \"\"\n\"stranger\" \"\"\n");
@@ -26,6 +26,7 @@ impl Pooler {
                 "[databases]\nshop = host=127.0.0.1 port={} dbname=shop user=postgres pool_size=2 reserve_pool=3\n[pgbouncer]\n\
                  listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n\
                  auth_file = {users}\nadmin_users = postgres\nstats_users = plimsoll\nmax_client_conn = 50\n\
+                 reserve_pool_timeout = 3600\n\
                  ignore_startup_parameters = extra_float_digits,options\n",
                 server.port
             ),
@@ -40,7 +41,8 @@ impl Pooler {
         let mut command = self.release.command("postgres", &self.release.program(&["/usr/sbin/pgbouncer"]));
         command.arg(format!("{}/pgbouncer.ini", self.folder.inside()));
         self.process = Some(Process::start(&mut command, &self.folder.path().join("log")));
-        wait_for("a pgbouncer that answers", Duration::from_secs(10), || {
+        // After a login that failed it does not try again for 15 s.
+        wait_for("a pgbouncer that answers", Duration::from_secs(40), || {
             self.process().check();
             let output = self.psql(server, "shop", "SELECT 1").output().unwrap();
             if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }

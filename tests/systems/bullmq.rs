@@ -15,7 +15,7 @@ use super::release::Release;
 use super::round::{Round, one, runtime};
 use super::worker::Worker;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(40);
 const ARGUMENTS: &[&str] = &["--maxmemory-policy", "noeviction"];
 
 /// The line of `src/collect/redis.rs`.

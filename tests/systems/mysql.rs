@@ -14,7 +14,7 @@ use super::harness::wait_for;
 use super::mysql_server::{KINDS, Kind, Mysql};
 use super::round::{Round, one, runtime};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(40);
 
 fn collector(server: &Mysql, user: &str, password: &str) -> mysql::Mysql {
     let address = Address::Tcp("127.0.0.1".into(), server.port);
@@ -23,7 +23,7 @@ fn collector(server: &Mysql, user: &str, password: &str) -> mysql::Mysql {
 }
 
 fn start(kind: Kind, options: &[&str]) -> Mysql {
-    let all = ["--performance-schema=ON", "--log-bin=bin", "--slow-query-log=ON", "--long-query-time=0.3"];
+    let all = ["--performance-schema=ON", "--log-bin=bin", "--slow-query-log=ON", "--long-query-time=2"];
     let server = Mysql::start(kind, &[&all[..], options].concat());
     let grants =
         if kind.is_mariadb() { "PROCESS, BINLOG MONITOR, SLAVE MONITOR" } else { "PROCESS, REPLICATION CLIENT" };
@@ -55,7 +55,7 @@ fn what_is_done_in_mysql_and_mariadb_is_what_is_counted() {
         for _ in 0..7 {
             server.sql("SELECT COUNT(*) FROM shop.orders WHERE note = 'secret-word'");
         }
-        server.sql("SELECT SLEEP(0.4); SELECT SLEEP(0.4)");
+        server.sql("SELECT SLEEP(2.5); SELECT SLEEP(2.5)");
         server.sql(
             "INSERT INTO shop.orders SELECT seq.n + 10, 'c' FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3) seq",
         );
@@ -125,7 +125,7 @@ fn locked(kind: Kind, server: &Mysql) {
         let sql = format!("BEGIN; UPDATE shop.orders SET note = 'secret-word' WHERE id = 1; {more}");
         server.client().args(["-N", "-e", &sql]).spawn().unwrap()
     };
-    let mut holder = update("SELECT SLEEP(30)");
+    let mut holder = update("SELECT SLEEP(300)");
     // InnoDB makes this view anew only when nobody has read it for 100 ms.
     let holds = "DO SLEEP(0.2); SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_rows_modified = 1";
     wait_for("a transaction with its lock", LIMIT, || match server.sql(holds).as_str() {
@@ -135,7 +135,7 @@ fn locked(kind: Kind, server: &Mysql) {
     let mut waiter = update("ROLLBACK");
     let runtime = runtime();
     let mut own = collector(server, "plimsoll", "word");
-    let told = wait_for("a session that is blocked", Duration::from_secs(20), || {
+    let told = wait_for("a session that is blocked", LIMIT, || {
         server.sql("DO SLEEP(0.2)");
         let found = runtime.block_on(one(&mut own, LIMIT));
         found.result.as_ref().map_err(ToString::to_string)?;

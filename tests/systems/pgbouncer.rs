@@ -13,7 +13,7 @@ use super::postgres_server::Postgres;
 use super::release::{RELEASES, Release};
 use super::round::{one, runtime};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(40);
 const SHOP: [(&str, &str); 1] = [("db.namespace", "shop")];
 
 fn collector(server: &Postgres, port: u16) -> Pgbouncer {
@@ -89,7 +89,7 @@ fn an_exhausted_pool_and_a_paused_database_are_told() {
         let found = runtime.block_on(one(&mut collector, LIMIT));
         assert_eq!(found.value("pgbouncer.database.paused", &SHOP), Some(1.0));
         assert!(pooler.psql(&server, "pgbouncer", "RESUME shop").output().unwrap().status.success());
-        let sleep = || pooler.psql(&server, "shop", "SELECT pg_sleep(20)").spawn().unwrap();
+        let sleep = || pooler.psql(&server, "shop", "SELECT pg_sleep(300)").spawn().unwrap();
         let mut clients: Vec<_> = (0..5).map(|_| sleep()).collect();
         let pool = [SHOP[0], ("user.name", "postgres")];
         wait_for("three clients that wait", LIMIT, || {

@@ -11,7 +11,7 @@ use super::postgres_server::{Postgres, VERSIONS};
 use super::release::Release;
 use super::round::{Round, one, runtime};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(40);
 
 pub(crate) fn settings(server: &Postgres, user: &str, database: &str) -> Settings {
     let mut config = tokio_postgres::Config::new();

@@ -15,7 +15,7 @@ use super::postgres_server::{Postgres, VERSIONS};
 use super::release::{RELEASES, Release};
 use super::round::{Round, one, runtime};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(40);
 
 pub(crate) fn start(release: Release, more: &str) -> Postgres {
     let server = Postgres::start(release, &format!("deadlock_timeout = 100ms\n{more}"));
@@ -213,7 +213,7 @@ fn full(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
     let count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
     let mut held: Vec<Child> = Vec::new();
     // Sessions that are just ending have a place too: until we are refused ourselves, it is not full.
-    let told = wait_for("a server that is full", Duration::from_secs(30), || {
+    let told = wait_for("a server that is full", Duration::from_secs(120), || {
         let mut new = postgres::Postgres::new(settings(server, "plimsoll", "postgres"));
         if let Err(told) = runtime.block_on(one(&mut new, LIMIT)).result {
             return Ok(told);
@@ -223,7 +223,7 @@ fn full(server: &Postgres, runtime: &Runtime, kept: &mut postgres::Postgres) {
         runtime.block_on(tokio::task::yield_now());
         server.until("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'plimsoll'", "1");
         let mut session = server.psql("postgres");
-        held.push(session.args(["-U", "app", "-c", "SELECT pg_sleep(60)"]).spawn().unwrap());
+        held.push(session.args(["-U", "app", "-c", "SELECT pg_sleep(300)"]).spawn().unwrap());
         while server.sql("postgres", count) != held.len().to_string() {
             if held.last_mut().unwrap().try_wait().unwrap().is_some() {
                 held.pop();

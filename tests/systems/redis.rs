@@ -15,7 +15,7 @@ use super::redis_server::Redis;
 use super::release::Release;
 use super::round::{Round, one, runtime};
 
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(40);
 const SERVERS: [(Release, &str, &str); 4] = [
     (Release::Floor, "redis-server", "redis 6.0"),
     (Release::Here, "redis-server", "redis 7"),
@@ -279,6 +279,8 @@ fn rights(release: Release) {
 #[test]
 fn a_server_that_is_slow_is_read_within_the_rounds_time() {
     let server = Redis::start(Release::Here, "redis-server", &["--enable-debug-command", "yes"]);
+    // On a busy machine any command takes 20 ms, and would be told instead.
+    server.ask(&["CONFIG", "SET", "latency-monitor-threshold", "1000"]);
     let runtime = runtime();
     let mut collector = Collector::new(target(server.port), Queues::default());
     let mut last = None;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use plimsoll::collect::Collector as _;
 use plimsoll::collect::redis::Redis as Collector;
 use plimsoll::collect::redis::queues::{Queues, Wanted};
+use rustix::process::Signal;
 
 use super::bullmq::with_rights;
 use super::harness::{Process, now, wait_for};
@@ -121,10 +122,13 @@ fn the_jobs_of_sidekiq_are_counted_as_its_worker_left_them() {
         assert!(collector.detail().ends_with(", 2 queues"), "{}", collector.detail());
         assert!(!format!("{:?}", found.samples).contains("secret"));
         assert!(sidekiq.folder.path().exists());
+        // The worker asks for its processes too.
+        sidekiq.process.signal(Signal::STOP);
         server.ask(&["CONFIG", "RESETSTAT"]);
         assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
         // 9 in a round, 2 for a queue with jobs and 1 for an empty one, 3 for each process: as its docs say.
         let asked = super::bullmq::calls(&server, "llen lindex zcard get scard smembers hmget hvals");
+        sidekiq.process.signal(Signal::CONT);
         assert_eq!(asked, 9 + 2 + 1 + 3);
         // Who gave the rights of an earlier version loses nothing else.
         let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());

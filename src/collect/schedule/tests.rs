@@ -199,7 +199,9 @@ async fn a_found_server_that_refuses_us_is_a_hint_and_only_one_that_let_us_in_be
     refused.task.await.unwrap();
 
     let (rounds, board) = rig_with(&["query", "ok", "denied"], 10, Some("GRANT it")).rounds(2).await;
-    assert_eq!(rounds.len(), 2, "the first one was a hint");
+    let first = (value(&rounds[0].0, "up", ""), value(&rounds[0].0, "test.value", ""));
+    assert_eq!(first, (Some(1.0), Some(2.0)), "the first one was a hint");
+    assert!(rounds[1..].iter().all(|(round, _, _)| value(round, "up", "") == Some(0.0)));
     let source = board.source("it");
     assert!(source.hint.get().is_empty() && source.fault.get().contains("refused"), "{}", source.fault.get());
 }

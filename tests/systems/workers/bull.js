@@ -15,7 +15,7 @@ const work = (name, job) =>
 
 const until = async (what, good) => {
   for (let tries = 0; !(await good()); tries += 1) {
-    if (tries > 400) throw new Error(`still not: ${what}`);
+    if (tries > 1600) throw new Error(`still not: ${what}`);
     await new Promise((done) => setTimeout(done, 25));
   }
 };
