@@ -73,6 +73,9 @@ pub enum CollectError {
     /// It answered with an error, or a right is missing; names the mend.
     #[error("{0}")]
     Query(String),
+    /// It is up, and a part of what was asked could not be read: a view, a right, a queue. All else was read.
+    #[error("{0}")]
+    Partly(String),
     /// Its answer was not understood.
     #[error("{0}")]
     Parse(String),
@@ -88,7 +91,7 @@ impl CollectError {
             Self::NoData(_) => "no_data",
             Self::Connect(_) => "connect",
             Self::Denied(_) => "denied",
-            Self::Query(_) => "query",
+            Self::Query(_) | Self::Partly(_) => "query",
             Self::Parse(_) => "parse",
             Self::Timeout(_) => "timeout",
         }

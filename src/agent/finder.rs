@@ -23,8 +23,11 @@ use crate::status::Board;
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_secs(120);
-/// How long a server that was read and is gone stays.
-const KEPT: Duration = Duration::from_secs(900);
+/// How long a server that was read and is gone stays: it is down, and its page must not end by itself. What came and
+/// went within the hour was somebody's trial.
+const KEPT: Duration = Duration::from_secs(86_400);
+const TRIAL: Duration = Duration::from_secs(3600);
+const KEPT_OF_A_TRIAL: Duration = Duration::from_secs(900);
 /// How long a job has to end.
 const END: Duration = Duration::from_secs(10);
 
@@ -89,6 +92,7 @@ impl Finder {
 struct Watching {
     url: String,
     job: Option<(Stop, JoinHandle<()>)>,
+    since: Instant,
     gone: Option<Instant>,
 }
 
@@ -131,7 +135,8 @@ impl Roster {
             let was_read = self.board.source(&name).last_success.get() > 0;
             let Some(watching) = self.watching.get_mut(&name) else { continue };
             let gone = *watching.gone.get_or_insert(now);
-            if !was_read || now.duration_since(gone) >= KEPT {
+            let kept = if gone.duration_since(watching.since) < TRIAL { KEPT_OF_A_TRIAL } else { KEPT };
+            if !was_read || now.duration_since(gone) >= kept {
                 tracing::info!(source = name, "is gone");
                 self.forget(&name).await;
             }
@@ -144,11 +149,11 @@ impl Roster {
                 }
                 self.forget(&found.name).await;
             }
-            self.start(found);
+            self.start(found, now);
         }
     }
 
-    fn start(&mut self, found: Found) {
+    fn start(&mut self, found: Found, now: Instant) {
         let Found { name, kind, url, grant, job, .. } = found;
         tracing::info!(source = name, "found");
         let job = match job {
@@ -164,7 +169,7 @@ impl Roster {
                 Some((stop.clone(), schedule::start(job, sink, self.board.clone(), stop)))
             }
         };
-        self.watching.insert(name, Watching { url, job, gone: None });
+        self.watching.insert(name, Watching { url, job, since: now, gone: None });
     }
 
     /// Ends the jobs that were never let in, so that the next look tries them anew.

@@ -110,17 +110,17 @@ async fn set_up(args: &Args, wanted: &[Wanted]) -> Result<(), Failed> {
         files.check_rights()?;
     }
     let token = args.token_file.as_deref().map(secret::token).transpose()?;
-    let login = token.as_ref().map(|_| {
-        let secret = files.secret(args.token_file.as_deref());
-        Login { user: args.username.clone(), secret }
-    });
     let old = files.config()?;
     let config = parse(&files.config, &old).map_err(|errors| format!("mend the config first:\n{errors}"))?;
+    let login = token.as_ref().map(|token| {
+        let name = plan::credential(&config, wanted, |name| files.is_another(name, token.expose_secret()));
+        Login { user: args.username.clone(), secret: files.secret(args.token_file.as_deref(), name) }
+    });
     let new = plan::edit(&old, &config, wanted, login.as_ref()).map_err(|problem| {
         format!("{}: {problem}; by hand it is\n\n{}", files.config.display(), plan::by_hand(wanted, login.as_ref()))
     })?;
     let parsed = parse(&files.config, &new).map_err(|errors| format!("with the new addresses:\n{errors}"))?;
-    let untaken = try_out(&parsed, wanted, &files, args).await?;
+    let untaken = try_out(&parsed, wanted, &files, args, login.as_ref()).await?;
     if untaken && !args.untested {
         return Err(Failed::Told("nothing was written; --untested writes all the same".into()));
     }
@@ -146,11 +146,18 @@ async fn set_up(args: &Args, wanted: &[Wanted]) -> Result<(), Failed> {
 }
 
 /// Asks each destination whether it takes what it would be sent, and prints the answers; true: one does not.
-async fn try_out(config: &Config, wanted: &[Wanted], files: &Files, args: &Args) -> Result<bool, Failed> {
+async fn try_out(
+    config: &Config,
+    wanted: &[Wanted],
+    files: &Files,
+    args: &Args,
+    login: Option<&Login>,
+) -> Result<bool, Failed> {
     let mut untaken = false;
     for wanted in wanted {
         let (name, destination) = plan::find(config, wanted).ok_or_else(|| wanted.kind.name().to_owned())?;
-        let destination = with_readable_token(destination, files, args.token_file.as_deref());
+        let given = args.token_file.as_deref().zip(login.map(|login| &login.secret));
+        let destination = with_readable_token(destination, files, given);
         let prepared = export::prepare(name, &destination)?;
         let head = format!("{:<11} {}", wanted.kind.name(), clean(&wanted.endpoint));
         match prepared.try_out(wanted.kind.signal()).await {
@@ -165,15 +172,14 @@ async fn try_out(config: &Config, wanted: &[Wanted], files: &Files, args: &Args)
 }
 
 /// Outside the service a credential lies where systemd takes it from.
-fn with_readable_token(destination: &Destination, files: &Files, given: Option<&Path>) -> Destination {
+fn with_readable_token(destination: &Destination, files: &Files, given: Option<(&Path, &Secret)>) -> Destination {
     let mut destination = destination.clone();
     let (Destination::OtlpHttp(otlp) | Destination::OtlpGrpc(otlp)) = &mut destination;
     for secret in [&mut otlp.token, &mut otlp.password].into_iter().flatten() {
         if let Secret::Credential(name) = secret {
-            let kept = files.credentials().join(name.as_str());
             *secret = Secret::File(match given {
-                Some(given) if name == files::CREDENTIAL => given.to_owned(),
-                _ => kept,
+                Some((given, new)) if *new == *secret => given.to_owned(),
+                _ => files.credentials().join(name.as_str()),
             });
         }
     }

@@ -156,7 +156,7 @@ impl Postgres {
             match group.read(&mut round, out).await {
                 Ok(()) => {}
                 Err(CollectError::Query(why)) => {
-                    failed.get_or_insert(CollectError::Query(format!("{}: {why}", group.name())));
+                    failed.get_or_insert(CollectError::Partly(format!("{}: {why}", group.name())));
                 }
                 Err(error) => return Err(error),
             }
@@ -360,7 +360,8 @@ impl Round<'_> {
     async fn texts(&mut self) -> Result<HashMap<String, String>, CollectError> {
         let Some(schema) = self.server.statements_schema.clone() else {
             if self.settings.top > 0 {
-                self.lacking("no pg_stat_statements: CREATE EXTENSION pg_stat_statements".into());
+                let preload = "where shared_preload_libraries names it already";
+                self.lacking(format!("no pg_stat_statements: CREATE EXTENSION pg_stat_statements, {preload}"));
             }
             return Ok(HashMap::new());
         };

@@ -180,7 +180,8 @@ impl Report {
         // Each kind has a point from the first round on: a counter that appears at 1 shows no increase to a rule.
         samples.allow(self.failures.len() + 2);
         if self.server {
-            samples.put(&UP, u64::from(matches!(result, Ok(()) | Err(CollectError::NoData(_)))));
+            let answers = matches!(result, Ok(()) | Err(CollectError::NoData(_) | CollectError::Partly(_)));
+            samples.put(&UP, u64::from(answers));
         }
         for (kind, count) in self.failures {
             samples.put_with(&FAILURES, &[("source", &self.name), ("error.type", kind)], count);

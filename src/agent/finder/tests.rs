@@ -70,19 +70,25 @@ async fn a_server_that_is_gone_stays_for_a_while_and_one_that_moved_is_read_anew
         assert!(Instant::now() < deadline, "no round");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    roster.take(vec![found("redis://127.0.0.1:6379", &ended)], start).await;
+    let hour = start + TRIAL;
+    roster.take(vec![found("redis://127.0.0.1:6379", &ended)], hour).await;
     assert_eq!(ended.load(Relaxed), 1, "the running one goes on, the second one was not needed");
-    roster.take(Vec::new(), start).await;
-    roster.take(Vec::new(), start + KEPT - Duration::from_secs(1)).await;
-    assert_eq!(board.sources().len(), 1);
-    roster.take(vec![found("redis://127.0.0.1:6379", &ended)], start + KEPT).await;
-    roster.take(Vec::new(), start + 2 * KEPT).await;
+    roster.take(Vec::new(), hour).await;
+    roster.take(Vec::new(), hour + KEPT - Duration::from_secs(1)).await;
+    assert_eq!(board.sources().len(), 1, "a server that is down for a night is still told as down");
+    roster.take(vec![found("redis://127.0.0.1:6379", &ended)], hour + KEPT).await;
+    roster.take(Vec::new(), hour + 2 * KEPT).await;
     assert_eq!((board.sources().len(), ended.load(Relaxed)), (1, 2), "its time begins anew");
-    roster.take(vec![found("redis://10.0.0.1:6379", &ended)], start + 2 * KEPT).await;
+    let moved = hour + 2 * KEPT;
+    roster.take(vec![found("redis://10.0.0.1:6379", &ended)], moved).await;
     assert_eq!(ended.load(Relaxed), 3, "another address");
-    roster.take(Vec::new(), start + 3 * KEPT).await;
-    roster.take(Vec::new(), start + 4 * KEPT).await;
-    assert!(board.sources().is_empty() && ended.load(Relaxed) == 4);
+    board.source("redis box:6379").last_success.set(1);
+    let gone = moved + TRIAL - Duration::from_secs(1);
+    roster.take(Vec::new(), gone).await;
+    roster.take(Vec::new(), gone + KEPT_OF_A_TRIAL - Duration::from_secs(1)).await;
+    assert_eq!(board.sources().len(), 1);
+    roster.take(Vec::new(), gone + KEPT_OF_A_TRIAL).await;
+    assert!(board.sources().is_empty() && ended.load(Relaxed) == 4, "what came within the hour goes soon");
 }
 
 #[tokio::test]

@@ -58,7 +58,11 @@ fn descend(text: &str, node: &Node, path: &[&str], value: &Value) -> Result<Stri
         Some(entry) if matches!(entry.value.kind, Kind::Nothing) && !flow => {
             let mut inner = String::new();
             match nest(rest, value) {
-                Value::Inline(inline) => return Ok(splice(text, entry.key_end, entry.key_end, &format!(": {inline}"))),
+                Value::Inline(inline) => {
+                    let colon = text[entry.key_end..].find(':').ok_or_else(|| format!("no colon follows `{name}`"))?;
+                    let at = entry.key_end + colon + 1;
+                    return Ok(splice(text, at, at, &format!(" {inline}")));
+                }
                 Value::Map(map) => map.iter().for_each(|(key, value)| {
                     block(&mut inner, indent(text, entry.key_start) + STEP, key, value);
                 }),
@@ -329,6 +333,17 @@ mod tests {
             set("destinations:\n  loki:\n    otlp_http:\n      signals:\n        - logs # only\n      timeout: 5s\n"),
             "destinations:\n  loki:\n    otlp_http:\n      signals:\n        - logs # only\n      timeout: 5s\n      endpoint: \"http://new\"\n"
         );
+    }
+
+    #[test]
+    fn a_key_with_nothing_behind_it_gets_the_value_behind_its_colon() {
+        let path = ["loki", "endpoint"];
+        let set = |text: &str| super::set(text, &path, &Value::Inline("\"http://l\"".into())).unwrap();
+        assert_eq!(
+            set("loki:\n  endpoint: # to come\n  a: b\n"),
+            "loki:\n  endpoint: \"http://l\" # to come\n  a: b\n"
+        );
+        assert_eq!(set("loki:\n  endpoint:"), "loki:\n  endpoint: \"http://l\"");
     }
 
     #[test]

@@ -79,12 +79,32 @@ impl Files {
         yaml::read(&self.config).map(Option::unwrap_or_default).map_err(|errors| errors.to_string())
     }
 
-    /// How the config names the token of `given`.
-    pub(super) fn secret(&self, given: Option<&Path>) -> Secret {
+    /// How the config names the token of `given`: as the credential `name`.
+    pub(super) fn secret(&self, given: Option<&Path>, name: String) -> Secret {
         match given {
             Some(given) if self.apart => Secret::File(std::path::absolute(given).unwrap_or_else(|_| given.to_owned())),
-            _ => Secret::Credential(CREDENTIAL.into()),
+            _ => Secret::Credential(name),
         }
+    }
+
+    /// Whether the credential `name` is there and is not `token`.
+    pub(super) fn is_another(&self, name: &str, token: &str) -> bool {
+        std::fs::read_to_string(self.credentials().join(name)).is_ok_and(|kept| kept.trim_end() != token)
+    }
+
+    /// The drop-in with the credential `name` beside those that earlier runs put into it.
+    fn drop_in_with(&self, name: &str) -> String {
+        let kept = std::fs::read_to_string(self.drop_in()).unwrap_or_default();
+        let line = |name: &str| format!("LoadCredential={name}:{CREDENTIALS}/{name}");
+        let named = |known: &str| known.strip_prefix("LoadCredential=").and_then(|rest| rest.split(':').next());
+        let mut lines: Vec<String> =
+            kept.lines().filter(|known| named(known).is_some_and(|other| other != name)).map(str::to_owned).collect();
+        lines.push(line(name));
+        lines.sort();
+        format!(
+            "# Written by plimsoll setup: systemd gives the stack's token to the service alone.\n[Service]\n{}\n",
+            lines.join("\n")
+        )
     }
 
     /// What differs from what is there: the secret first, so that the config never names one that is missing.
@@ -99,10 +119,7 @@ impl Files {
             let path = self.credentials().join(name);
             let note = " (root alone may read it)";
             all.push(Change { path, note, text: format!("{token}\n"), mode: 0o600, folder_mode: 0o700, strict: true });
-            let text = format!(
-                "# Written by plimsoll setup: systemd gives the stack's token to the service alone.\n[Service]\n\
-                 LoadCredential={name}:{CREDENTIALS}/{name}\n"
-            );
+            let text = self.drop_in_with(name);
             let note = " (gives it to the service)";
             all.push(Change { path: self.drop_in(), note, text, mode: 0o644, folder_mode: 0o755, strict: false });
         }
@@ -215,6 +232,25 @@ mod tests {
         open[0].write().unwrap();
         assert_eq!(mode("etc/plimsoll/credentials/stack"), 0o600);
         assert_eq!(std::fs::read_dir(&etc).unwrap().count(), 2, "nothing else is left there");
+    }
+
+    #[test]
+    fn each_token_has_its_line_in_the_drop_in_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(None, Some(dir.path()));
+        for (name, token) in [("stack", "a"), ("stack-loki", "b"), ("stack", "c")] {
+            let place = Secret::Credential(name.into());
+            files.changes("", Some(token), Some(&place)).unwrap().iter().try_for_each(Change::write).unwrap();
+        }
+        let drop_in = std::fs::read_to_string(files.drop_in()).unwrap();
+        assert!(
+            drop_in.ends_with(
+                "[Service]\nLoadCredential=stack-loki:/etc/plimsoll/credentials/stack-loki\n\
+             LoadCredential=stack:/etc/plimsoll/credentials/stack\n"
+            ),
+            "{drop_in}"
+        );
+        assert!(files.is_another("stack", "a") && !files.is_another("stack", "c") && !files.is_another("none", "c"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::address::Kind;
+use super::files::CREDENTIAL;
 use crate::base::secret::Secret;
 use crate::base::yaml::edit::{Value, set};
 use crate::config::{Config, parse};
@@ -96,6 +97,21 @@ pub(super) fn find<'a>(config: &'a Config, wanted: &Wanted) -> Option<(&'a str, 
     same.or_else(named).map(|(name, destination)| (name.as_str(), destination))
 }
 
+/// The name of the credential for what is wanted: one for all, unless a destination that is not meant logs in with it
+/// and with another token, which `is_another` tells.
+pub(super) fn credential(config: &Config, wanted: &[Wanted], is_another: impl Fn(&str) -> bool) -> String {
+    let meant: Vec<&str> = wanted.iter().filter_map(|wanted| find(config, wanted)).map(|(name, _)| name).collect();
+    let shared = Secret::Credential(CREDENTIAL.into());
+    let others = config.destinations.iter().filter(|(name, _)| !meant.contains(&name.as_str()));
+    let taken = others
+        .map(|(_, other)| other.otlp())
+        .any(|otlp| [&otlp.token, &otlp.password].contains(&&Some(shared.clone())));
+    match wanted.first() {
+        Some(first) if taken && is_another(CREDENTIAL) => format!("{CREDENTIAL}-{}", first.kind.name()),
+        _ => CREDENTIAL.into(),
+    }
+}
+
 /// What a person would write.
 pub(super) fn by_hand(wanted: &[Wanted], login: Option<&Login>) -> String {
     let entries = wanted.iter().map(|wanted| (wanted.kind.name().to_owned(), entry(wanted, login))).collect();
@@ -135,6 +151,25 @@ mod tests {
     fn wanted() -> [Wanted; 2] {
         [(Kind::Prometheus, "http://p:9090/api/v1/otlp"), (Kind::Loki, "http://l:3100/otlp")]
             .map(|(kind, endpoint)| Wanted { kind, endpoint: endpoint.into() })
+    }
+
+    #[test]
+    fn a_token_of_its_own_takes_nothing_from_the_other_destination() {
+        let [prometheus, loki] = wanted();
+        let one = Login { user: None, secret: Secret::Credential(CREDENTIAL.into()) };
+        let parsed = |text: &str| parse(Path::new("t"), text).unwrap();
+        let text = edit("", &Config::default(), &[prometheus.clone()], Some(&one)).unwrap();
+        let config = parsed(&text);
+        let name = |config: &Config, wanted: &Wanted, other| credential(config, &[wanted.clone()], |_| other);
+        assert_eq!(name(&config, &loki, true), "stack-loki");
+        assert_eq!(name(&config, &loki, false), "stack", "the same token");
+        assert_eq!(name(&config, &prometheus, true), "stack", "its own, renewed");
+        let own = Login { user: None, secret: Secret::Credential("stack-loki".into()) };
+        let config = parsed(&edit(&text, &config, &[loki.clone()], Some(&own)).unwrap());
+        assert_eq!(
+            (name(&config, &loki, true), name(&config, &prometheus, true)),
+            ("stack-loki".into(), "stack".into())
+        );
     }
 
     fn edited(old: &str, login: Option<&Login>) -> Result<String, String> {

@@ -4,7 +4,7 @@ use super::context::{Context, numbers, optional};
 use super::{CollectError, Group};
 use crate::signal::metrics::{Desc, Samples};
 
-pub(super) const METRICS: &[Desc] = &[UPTIME, FILES, FILES_LIMIT, CONNTRACK, CONNTRACK_LIMIT, PROCESS_LIMIT];
+pub(super) const METRICS: &[Desc] = &[UPTIME, FILES, FILES_LIMIT, CONNTRACK, CONNTRACK_LIMIT, THREADS, PROCESS_LIMIT];
 const UPTIME: Desc = Desc::gauge("system.uptime", "s", "Time since boot.");
 const FILES: Desc = Desc::updown("system.file_handle.count", "{handle}", "Files that are open on the host.");
 const FILES_LIMIT: Desc = Desc::updown("system.file_handle.limit", "{handle}", "Files that can be open on the host.");
@@ -15,6 +15,8 @@ const CONNTRACK_LIMIT: Desc = Desc::updown(
     "{entry}",
     "Connections that the kernel's firewall can track; more are dropped.",
 );
+const THREADS: Desc =
+    Desc::updown("system.thread.count", "{thread}", "Threads of all processes, which the limit is a limit of.");
 const PROCESS_LIMIT: Desc =
     Desc::updown("system.process.limit", "{thread}", "Processes and threads that the host can have.");
 
@@ -44,6 +46,9 @@ impl Group for Kernel {
                 out.put(desc, number);
             }
         }
+        if let Some(threads) = optional(context.proc("loadavg"))?.and_then(parse_threads) {
+            out.put(&THREADS, threads);
+        }
         let ids = optional(context.proc_number("sys/kernel/pid_max"))?;
         let threads = optional(context.proc_number("sys/kernel/threads-max"))?;
         if let Some(limit) = ids.into_iter().chain(threads).min() {
@@ -58,9 +63,20 @@ fn parse_uptime(text: &str) -> Result<f64, CollectError> {
     seconds.ok_or_else(|| CollectError::Parse(format!("uptime holds no number: {:.40}", text.trim())))
 }
 
+/// Behind the three loads stand the threads that run and all that there are: `2/413`.
+fn parse_threads(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_threads_stand_behind_those_that_run() {
+        assert_eq!(parse_threads("0.51 0.37 0.40 2/413 12345\n"), Some(413));
+        assert_eq!(parse_threads("0.51 0.37 0.40\n"), None);
+    }
 
     #[test]
     fn uptime_is_the_first_number() {

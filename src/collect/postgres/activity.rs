@@ -78,9 +78,11 @@ const LOCK_COUNTS: &str = "SELECT coalesce(d.datname, '') AS datname, l.locktype
     FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_database d ON d.oid = l.database \
     WHERE l.pid IS DISTINCT FROM pg_backend_pid() GROUP BY 1, 2, 3";
 
-/// `waitstart` is there since 14.
+/// `waitstart` is there since 14. Who waits for an advisory lock is idle by the application's own plan, as those are who
+/// wait to become its leader.
 const WAITING: &str = "SELECT count(DISTINCT pid) AS count, \
-    max(extract(epoch FROM clock_timestamp() - waitstart)) AS wait FROM pg_catalog.pg_locks WHERE NOT granted";
+    max(extract(epoch FROM clock_timestamp() - waitstart)) AS wait FROM pg_catalog.pg_locks \
+    WHERE NOT granted AND locktype <> 'advisory'";
 
 /// Who blocks is asked once for each of those who wait longest, and not for each session that they are compared with.
 const CHAINS: &str = "SELECT a.pid, coalesce(a.datname, '') AS datname, coalesce(a.usename, '') AS usename, \
@@ -92,8 +94,8 @@ const CHAINS: &str = "SELECT a.pid, coalesce(a.datname, '') AS datname, coalesce
     extract(epoch FROM clock_timestamp() - b.xact_start) AS blocker_transaction_age, \
     left(b.query, 4096) AS blocker_query \
     FROM (SELECT w.pid, w.waitstart, pg_blocking_pids(w.pid) AS blockers FROM \
-          (SELECT pid, min(waitstart) AS waitstart FROM pg_catalog.pg_locks WHERE NOT granted \
-           GROUP BY pid ORDER BY 2 LIMIT 50) w OFFSET 0) l \
+          (SELECT pid, min(waitstart) AS waitstart FROM pg_catalog.pg_locks \
+           WHERE NOT granted AND locktype <> 'advisory' GROUP BY pid ORDER BY 2 LIMIT 50) w OFFSET 0) l \
     JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
     LEFT JOIN pg_catalog.pg_stat_activity b ON b.pid = l.blockers[1] ORDER BY wait DESC";
 

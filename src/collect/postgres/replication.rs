@@ -18,6 +18,7 @@ pub(super) const METRICS: &[Desc] = &[
     SLOT_LOST,
     REPLAY_DELAY,
     REPLAY_BYTES,
+    MIN_APPLY_DELAY,
     RECEIVER,
     SUBSCRIPTION_WORKERS,
     SUBSCRIPTION_DELAY,
@@ -67,6 +68,8 @@ const REPLAY_DELAY: Desc = Desc::gauge(
 );
 const REPLAY_BYTES: Desc =
     Desc::gauge("postgresql.replay.behind", "By", "On a standby: WAL that was received and is not replayed yet.");
+const MIN_APPLY_DELAY: Desc =
+    Desc::gauge("postgresql.recovery.min_apply_delay", "s", "On a standby: how late it is on purpose.");
 const RECEIVER: Desc = Desc::gauge("postgresql.wal.receiver.streaming", "", "On a standby: 1 while it streams.");
 const SUBSCRIPTION_WORKERS: Desc =
     Desc::gauge("postgresql.subscription.workers", "{worker}", "Workers of the subscription that run; 0: it stands.");
@@ -89,6 +92,10 @@ pub(super) async fn read(round: &mut Round<'_>, out: &mut Samples) -> Result<(),
     }
     put_replicas(&round.ask(&replicas).await?, out);
     put_slots(&round.ask(&slots).await?, out);
+    // A standby has the rows of its primary's subscriptions and none of their workers.
+    if round.standby() {
+        return Ok(());
+    }
     put_subscriptions(&round.ask(SUBSCRIPTIONS).await?, out);
     if round.version() >= 150_000 {
         put_errors(&round.ask(SUBSCRIPTION_STATS).await?, out);
@@ -115,7 +122,8 @@ const CURRENT: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn())
 
 /// A standby that replayed all it received is up to date only while it receives: else nobody knows.
 const REPLAY: &str = "SELECT coalesce(r.status = 'streaming', false) AS streaming, \
-    r.received_tli AS timeline, \
+    r.received_tli AS timeline, (SELECT setting::float8 / 1000 FROM pg_catalog.pg_settings \
+      WHERE name = 'recovery_min_apply_delay') AS min_apply_delay, \
     pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) AS behind, \
     CASE WHEN r.status = 'streaming' AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
       ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END AS delay \
@@ -156,7 +164,7 @@ fn put_slots(table: &Table, out: &mut Samples) {
 fn put_standing(table: &Table, out: &mut Samples) {
     let Some(row) = table.first() else { return };
     row.put(out, &[], &[("streaming", &RECEIVER), ("behind", &REPLAY_BYTES), ("delay", &REPLAY_DELAY)]);
-    row.put(out, &[], &[("timeline", &TIMELINE)]);
+    row.put(out, &[], &[("timeline", &TIMELINE), ("min_apply_delay", &MIN_APPLY_DELAY)]);
 }
 
 fn put_subscriptions(table: &Table, out: &mut Samples) {
