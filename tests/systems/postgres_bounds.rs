@@ -126,3 +126,18 @@ fn a_server_that_wants_a_password_or_a_right_says_so_in_every_round() {
     });
     assert!(denied.contains("asks for a password, and none is given"), "{denied}");
 }
+
+/// Instances that wait to become the leader are idle by their own plan.
+#[test]
+fn who_waits_for_an_advisory_lock_is_not_held_up() {
+    let server = start(Release::Here, "");
+    let _leader = server.hold("postgres", "SELECT pg_advisory_lock(1)");
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted = ";
+    server.until("postgres", &format!("{held} true"), "1");
+    let _follower = server.hold("postgres", "SELECT pg_advisory_lock(1)");
+    server.until("postgres", &format!("{held} false"), "1");
+    let found = look(&server, "postgres");
+    assert_eq!(found.value("postgresql.session.blocked", &[]), Some(0.0));
+    let wanted = [("lock_type", "advisory"), ("mode", "ExclusiveLock")];
+    assert_eq!(found.value("postgresql.database.locks", &wanted), Some(2.0), "they are still told as locks");
+}

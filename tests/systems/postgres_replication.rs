@@ -26,7 +26,7 @@ fn primary(release: Release) -> Postgres {
     server
 }
 
-const STANDBY: &str = "wal_level = logical\nmax_prepared_transactions = 5\nwal_receiver_status_interval = 1s\n\
+const STANDBY: &str = "recovery_min_apply_delay = 250ms\nwal_level = logical\nmax_prepared_transactions = 5\nwal_receiver_status_interval = 1s\n\
     max_standby_streaming_delay = 100ms\nwal_retrieve_retry_interval = 200ms";
 
 #[test]
@@ -57,6 +57,7 @@ fn lag_slots_and_conflicts_are_told_by_both_sides() {
             let found = look(&standby, "postgres");
             assert_eq!(found.value("postgresql.standby", &[]), Some(1.0));
             assert_eq!(found.value("postgresql.wal.receiver.streaming", &[]), Some(1.0));
+            assert_eq!(found.value("postgresql.recovery.min_apply_delay", &[]), Some(0.25));
             assert_eq!(found.value("postgresql.timeline", &[]), Some(1.0));
             match found.value("postgresql.replay.delay", &[]) {
                 Some(0.0) => Ok(()),

@@ -141,6 +141,10 @@ async fn this_machine_is_read_as_other_readers_read_it() {
     assert!(close(value(&out, "system.memory.linux.available", &[]), system.available_memory() as f64, 0.2));
     let cpus = std::thread::available_parallelism().unwrap().get();
     assert!(value(&out, "system.cpu.logical.count", &[]) >= cpus as f64);
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let processes = processes.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok()).count();
+    let threads = value(&out, "system.thread.count", &[]);
+    assert!(threads >= 0.5 * processes as f64 && threads < value(&out, "system.process.limit", &[]), "{threads}");
     assert!((value(&out, "system.uptime", &[]) - sysinfo::System::uptime().unwrap() as f64).abs() < 60.0);
     let shares = ["user", "nice", "system", "idle", "iowait", "interrupt", "steal"];
     let whole: f64 = shares.iter().map(|mode| value(&out, "system.cpu.utilization", &[mode])).sum();

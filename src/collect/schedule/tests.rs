@@ -24,6 +24,7 @@ impl Collector for Scripted {
         match word {
             "ok" => Ok(()),
             "nothing" => Err(CollectError::NoData("empty".into())),
+            "partly" => Err(CollectError::Partly("tables: a lock is held".into())),
             "query" => Err(CollectError::Query("no right: GRANT it".into())),
             "denied" => Err(CollectError::Denied("refused: set `password`".into())),
             "hang" => std::future::pending().await,
@@ -96,6 +97,17 @@ fn value(samples: &Samples, name: &str, label: &str) -> Option<f64> {
         Point::Number(number) => Some(number.as_f64()),
         Point::Histogram(_) => None,
     }
+}
+
+#[tokio::test]
+async fn a_server_of_which_a_part_cannot_be_read_is_up_and_its_fault_is_told() {
+    let (rounds, board) = rig(&["partly"], 100).rounds(2).await;
+    for (round, _, _) in &rounds {
+        assert_eq!(value(round, "up", ""), Some(1.0));
+    }
+    let source = board.source("it");
+    assert_eq!(source.fault.get(), "tables: a lock is held");
+    assert!(source.failures.get() >= 2);
 }
 
 #[tokio::test]
