@@ -40,6 +40,8 @@ mod mysql;
 mod mysql_liar;
 #[path = "support/mysql.rs"]
 mod mysql_server;
+#[path = "systems/mysql_trouble.rs"]
+mod mysql_trouble;
 #[path = "systems/nats.rs"]
 mod nats;
 #[path = "support/nats.rs"]

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, Row, Value};
+use mysql_async::{Conn, DriverError, Opts, Row, Value};
+use tokio::task::JoinSet;
 
 use super::dial::failed;
 use super::event::Event;
@@ -50,6 +51,15 @@ pub const MAX_PACKET: usize = 4 << 20;
 const MAX_ANSWER: usize = 16 << 20;
 /// What a field takes beside its name and value.
 const FIELD: usize = 96;
+/// How long a round may take, where nothing else is said.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// A login that is refused, of every try until somebody changes that: no right to the database, a wrong password, another
+/// host, none at all (MariaDB), a password that has expired, and a user who is locked, or blocked after too many tries, in
+/// MySQL and in MariaDB.
+const REFUSED: [u16; 10] = [1044, 1045, 1130, 1698, 1820, 1862, 3118, 3955, 4150, 4151];
+/// A right is missing: to a database, a login's, to a table, to a column, a global one. Words differ with `lc_messages`.
+const DENIED: [&str; 5] = ["(1044)", "(1045)", "(1142)", "(1143)", "(1227)"];
 
 /// What an entry asks for, checked.
 #[derive(Debug, Clone)]
@@ -65,6 +75,7 @@ pub struct Settings {
 /// One server.
 pub struct Mysql {
     settings: Settings,
+    time: Duration,
     session: Option<(Link, Server)>,
     minute: Option<Instant>,
     digests: Digests,
@@ -96,6 +107,7 @@ impl Mysql {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
+            time: ROUND,
             session: None,
             minute: None,
             digests: Digests::default(),
@@ -103,6 +115,13 @@ impl Mysql {
             events: Vec::new(),
             told: HashMap::new(),
         }
+    }
+
+    /// A round is given up after `time`: the server ends each of its questions before that (MySQL: each `SELECT`). Else it
+    /// goes on with one that nobody waits for, and the next rounds ask it again until the user has no connection left.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { time, ..self }
     }
 
     async fn connect(&self) -> Result<(Link, Server), CollectError> {
@@ -113,9 +132,25 @@ impl Mysql {
     }
 
     async fn identified(&self, relay: &Relay) -> Result<(Conn, Server), CollectError> {
-        let mut conn = Conn::new(relay.opts.clone()).await.map_err(|error| self.told(&error))?;
-        let version: Option<String> = conn.query_first("SELECT VERSION()").await.map_err(|error| self.told(&error))?;
-        let server = identify(&version.unwrap_or_default())?;
+        // The library panics at some answers, as at a key of the server that is none: in a task of its own, which ends
+        // with the round, that is an answer that cannot be taken.
+        let mut opening = JoinSet::new();
+        opening.spawn(Conn::new(relay.opts.clone()));
+        let mut conn = match opening.join_next().await {
+            Some(Ok(opened)) => opened.map_err(|error| self.told(&error))?,
+            _ => return Err(CollectError::Parse(format!("{}: its greeting makes no sense", self.settings.name))),
+        };
+        let version: Option<Row> =
+            conn.query_first("SELECT VERSION() AS version").await.map_err(|error| self.told(&error))?;
+        let version = version.and_then(|row| fields(&row).remove("version")).unwrap_or_default();
+        let server = identify(&version)?;
+        let bound = (self.time * 4 / 5).max(Duration::from_millis(200));
+        let bound = if server.mariadb {
+            format!("SET SESSION max_statement_time = {}", bound.as_secs_f64())
+        } else {
+            format!("SET SESSION max_execution_time = {}", bound.as_millis())
+        };
+        conn.query_drop(bound).await.map_err(|error| self.told(&error))?;
         Ok((conn, server))
     }
 
@@ -130,9 +165,15 @@ impl Mysql {
     /// An error of a connection in words.
     fn told(&self, error: &mysql_async::Error) -> CollectError {
         match error {
-            mysql_async::Error::Server(told) if matches!(told.code, 1044 | 1045 | 1698 | 1862 | 3118) => {
+            mysql_async::Error::Server(told) if REFUSED.contains(&told.code) => {
                 CollectError::Denied(format!("{} refuses the login: {}", self.settings.name, shown(&told.message)))
             }
+            // A user who is not there gets one that MySQL picks at random, so that nobody can tell.
+            mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { name }) => CollectError::Denied(format!(
+                "{} refuses the login: it asks for the plugin {}, as it may of a user who is not there",
+                self.settings.name,
+                shown(name)
+            )),
             mysql_async::Error::Server(told) => {
                 CollectError::Connect(format!("{}: {} ({})", self.settings.name, shown(&told.message), told.code))
             }
@@ -145,7 +186,8 @@ impl Mysql {
         self.lacking.clear();
         let mut status = pairs(ask(conn, "SHOW GLOBAL STATUS").await?);
         if !server.mariadb {
-            status.extend(pairs(ask_or_note(conn, status::INNODB, "PROCESS ON *.*", &mut self.lacking).await?));
+            let more = ask_or_note(conn, status::INNODB, "PROCESS ON *.*", &mut self.lacking).await?;
+            status.extend(pairs(more.unwrap_or_default()));
         }
         let variables = pairs(ask(conn, "SHOW GLOBAL VARIABLES").await?);
         status::put(&status, &variables, out);
@@ -168,13 +210,14 @@ impl Mysql {
         };
         self.tell(&blocked);
         if !performance {
+            self.digests = Digests::default();
             let what = if server.mariadb { "statements" } else { "statements and locks" };
             self.lacking.push(format!("no {what}: performance_schema = ON in my.cnf, and a restart"));
         } else if self.settings.top > 0 {
             let due = self.minute.is_none_or(|last| last.elapsed() >= MINUTE);
             if due {
                 self.minute = Some(Instant::now());
-                let look = self.digests.look(conn, self.settings.top, &mut self.lacking).await;
+                let look = self.digests.look(conn, self.settings.top).await;
                 keep(look.map(|events| self.events.extend(events)))?;
             }
             self.digests.put(out);
@@ -239,7 +282,8 @@ impl Collector for Mysql {
 
     fn detail(&self) -> String {
         let mut out = self.session.as_ref().map(|(_, server)| server.shown.clone()).unwrap_or_default();
-        for lacking in &self.lacking {
+        let of_digests = self.digests.lacking.iter().filter(|more| !self.lacking.contains(more));
+        for lacking in self.lacking.iter().chain(of_digests) {
             out.push_str("; ");
             out.push_str(lacking);
         }
@@ -252,6 +296,9 @@ fn identify(version: &str) -> Result<Server, CollectError> {
     let mariadb = version.to_ascii_lowercase().contains("mariadb");
     let mut parts = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if version.0 == 0 {
+        return Err(CollectError::Parse("the server does not say its version".into()));
+    }
     let name = if mariadb { "MariaDB" } else { "MySQL" };
     let shown = format!("{name} {}.{}.{}", version.0, version.1, version.2);
     let floor = if mariadb { (10, 6, 0) } else { (8, 0, 0) };
@@ -282,22 +329,22 @@ async fn ask(conn: &mut Conn, sql: &str) -> Result<Vec<Fields>, CollectError> {
     Ok(rows)
 }
 
-/// The same, empty and told with its mend where a right is missing.
+/// The same; `None`, and told with its mend, where a right is missing.
 async fn ask_or_note(
     conn: &mut Conn,
     sql: &str,
     grant: &str,
     lacking: &mut Vec<String>,
-) -> Result<Vec<Fields>, CollectError> {
+) -> Result<Option<Vec<Fields>>, CollectError> {
     match ask(conn, sql).await {
-        Err(CollectError::Query(why)) if why.contains("denied") => {
+        Err(CollectError::Query(why)) if DENIED.iter().any(|code| why.ends_with(code)) => {
             let mend = format!("a right is missing: GRANT {grant} TO the user of plimsoll");
             if !lacking.contains(&mend) {
                 lacking.push(mend);
             }
-            Ok(Vec::new())
+            Ok(None)
         }
-        answer => answer,
+        answer => answer.map(Some),
     }
 }
 
@@ -342,14 +389,17 @@ pub fn options(
         .prefer_socket(false)
         .stmt_cache_size(0)
         .max_allowed_packet(Some(MAX_PACKET))
+        // Its default. Without one the library asks the server, and panics at an answer that is no number.
+        .wait_timeout(Some(28_800))
         .tcp_nodelay(true);
     builder = match address {
         super::dial::Address::Tcp(host, port) => builder.ip_or_hostname(host.clone()).tcp_port(*port),
         super::dial::Address::Unix(path) => builder.socket(Some(path.to_string_lossy().into_owned())),
     };
-    // Its own statements must never hold up the server, nor show up as a lock.
+    // Its own statements must never hold up the server, nor show up as a lock. InnoDB tells its times in the system's
+    // zone, whatever that of the server is.
     builder = builder.setup(vec![
-        "SET SESSION lock_wait_timeout = 1",
+        "SET SESSION lock_wait_timeout = 1, time_zone = 'SYSTEM'",
         "SET SESSION TRANSACTION READ ONLY",
         "SET SESSION sql_mode = ''",
     ]);
@@ -367,5 +417,6 @@ mod tests {
         assert_eq!(shown("11.8.9-MariaDB-4").unwrap(), "MariaDB 11.8.9");
         assert!(shown("5.7.44-log").unwrap_err().contains("8.0 is the oldest"));
         assert!(shown("10.5.29-MariaDB").unwrap_err().contains("10.6 is the oldest"));
+        assert!(matches!(identify(""), Err(CollectError::Parse(_))));
     }
 }

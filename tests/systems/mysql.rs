@@ -14,15 +14,16 @@ use super::harness::wait_for;
 use super::mysql_server::{KINDS, Kind, Mysql};
 use super::round::{Round, one, runtime};
 
-const LIMIT: Duration = Duration::from_secs(40);
+pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
-fn collector(server: &Mysql, user: &str, password: &str) -> mysql::Mysql {
+pub(crate) fn collector(server: &Mysql, user: &str, password: &str) -> mysql::Mysql {
     let address = Address::Tcp("127.0.0.1".into(), server.port);
     let opts = options(&address, Some(user), Some(password), None);
     mysql::Mysql::new(Settings { name: "test".into(), opts, top: 20 })
 }
 
-fn start(kind: Kind, options: &[&str]) -> Mysql {
+/// A server that the user `plimsoll` may read; `bare` has no right at all. Both have the password `word`.
+pub(crate) fn start(kind: Kind, options: &[&str]) -> Mysql {
     let all = ["--performance-schema=ON", "--log-bin=bin", "--slow-query-log=ON", "--long-query-time=2"];
     let server = Mysql::start(kind, &[&all[..], options].concat());
     let grants =

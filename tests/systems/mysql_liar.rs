@@ -31,16 +31,21 @@ fn heard(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 
 /// MySQL 8.0.36 that asks for `mysql_native_password`, and takes any.
 fn login(stream: &mut TcpStream) -> std::io::Result<()> {
+    greet(stream, b"mysql_native_password")?;
+    stream.write_all(&packet(2, OK))
+}
+
+/// Greets, and takes what the client says of itself.
+fn greet(stream: &mut TcpStream, plugin: &[u8]) -> std::io::Result<()> {
     let mut greeting = b"\x0a8.0.36\0\x01\0\0\0abcdefgh\0".to_vec();
     // Protocol 41, secure connection, plugins, several results, transactions; no TLS.
     greeting.extend(0x000a_a208_u32.to_le_bytes()[..2].iter());
     greeting.extend([45, 2, 0]);
     greeting.extend(0x000a_a208_u32.to_le_bytes()[2..].iter());
     greeting.extend([21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    greeting.extend(b"ijklmnopqrst\0mysql_native_password\0");
+    greeting.extend([b"ijklmnopqrst\0", plugin, b"\0"].concat());
     stream.write_all(&packet(0, &greeting))?;
-    heard(stream)?;
-    stream.write_all(&packet(2, OK))
+    heard(stream).map(drop)
 }
 
 /// A text with its length in front.
@@ -77,13 +82,20 @@ fn table(names: &[&[u8]], rows: &[Vec<&[u8]>]) -> Vec<u8> {
 
 /// Answers what every client asks at first; gives the first question that is our collector's.
 fn until_asked(stream: &mut TcpStream) -> std::io::Result<String> {
+    until_asked_of(stream, &text(b"8.0.36"))
+}
+
+/// The same with another row for the version.
+fn until_asked_of(stream: &mut TcpStream, version: &[u8]) -> std::io::Result<String> {
     login(stream)?;
     loop {
         let asked = String::from_utf8_lossy(&heard(stream)?).into_owned();
         let answer = if asked.contains("@@") {
-            table(&[b"@@max_allowed_packet", b"@@wait_timeout"], &[vec![b"4194304", b"28800"]])
+            // Whatever settings are asked for.
+            table(&[b"@@max_allowed_packet", b"@@wait_timeout"], &[vec![b"much", b"soon"]])
         } else if asked.contains("VERSION()") {
-            table(&[b"VERSION()"], &[vec![b"8.0.36"]])
+            let parts: [&[u8]; 5] = [&[1], &column(b"version"), EOF, version, EOF];
+            (1..).zip(parts).flat_map(|(number, body)| packet(number, body)).collect()
         } else if asked.contains("SET ") || asked.starts_with('\u{1}') {
             packet(1, OK)
         } else {
@@ -161,6 +173,44 @@ fn a_mysql_without_end_ends_at_its_bound_and_nothing_reads_on() {
     }
 }
 
+/// NULL for its version.
+fn no_version(mut stream: TcpStream) -> std::io::Result<()> {
+    until_asked_of(&mut stream, &[0xfb]).map(drop)
+}
+
+/// A version that is no text.
+fn odd_version(mut stream: TcpStream) -> std::io::Result<()> {
+    until_asked_of(&mut stream, &text(b"\xff")).map(drop)
+}
+
+/// The password is to be encrypted with a key that is none.
+fn odd_key(mut stream: TcpStream) -> std::io::Result<()> {
+    greet(&mut stream, b"caching_sha2_password")?;
+    stream.write_all(&packet(2, &[1, 4]))?;
+    heard(&mut stream)?;
+    stream.write_all(&packet(4, b"\x01no key"))?;
+    heard(&mut stream).map(drop)
+}
+
+#[test]
+fn a_mysql_that_says_nonsense_of_itself_costs_a_round_and_not_its_collector() {
+    for (talk, told) in [
+        (no_version as Talk, "does not say its version"),
+        (odd_version, "does not say its version"),
+        (odd_key, "its greeting makes no sense"),
+    ] {
+        let server = Breaker::start(talk);
+        let runtime = runtime();
+        let mut collector = Sort::Mysql.collector(server.port);
+        for _ in 0..2 {
+            let found = runtime.block_on(one(&mut *collector, LONG)).result.unwrap_err();
+            assert!(matches!(&found, CollectError::Parse(why) if why.contains(told)), "{told}: {found:?}");
+            is_clear(&found);
+        }
+        server.is_left(Sort::Mysql, &runtime);
+    }
+}
+
 #[test]
 fn rows_of_a_mysql_that_come_slowly_are_not_read_on_after_their_round() {
     let server = Breaker::start(slow_rows);
@@ -189,7 +239,7 @@ fn absurd(mut stream: TcpStream) -> std::io::Result<()> {
             table(&[b"Variable_name", b"Value"], &rows)
         } else {
             let names =
-                ["id", "name", "text", "calls", "time", "count", "age", "blocked", "wait", "pid", "blocker", "query"];
+                ["blocked", "name", "text", "calls", "time", "count", "age", "id", "wait", "pid", "blocker", "query"];
             let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
             let row = |at: usize| (0..names.len()).map(|column| values[(at + column) % values.len()]).collect();
             table(&names, &(0..9).map(row).collect::<Vec<_>>())

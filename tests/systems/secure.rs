@@ -11,7 +11,7 @@ use super::release::{Folder, Release};
 const SOON: Duration = Duration::from_secs(40);
 
 /// A certificate for `localhost` and its key, in a folder of a server's user.
-fn certificate(user: &str) -> Folder {
+pub(crate) fn certificate(user: &str) -> Folder {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let folder = Release::Here.folder(user);
     let cert = folder.write("cert.pem", &made.cert.pem());
@@ -24,12 +24,12 @@ fn certificate(user: &str) -> Folder {
     folder
 }
 
-fn file(folder: &Folder, name: &str) -> String {
+pub(crate) fn file(folder: &Folder, name: &str) -> String {
     folder.path().join(name).display().to_string()
 }
 
 /// The value of `up` of a service on the agent's page.
-fn up(page: &str, service: &str) -> Option<f64> {
+pub(crate) fn up(page: &str, service: &str) -> Option<f64> {
     let line = page.lines().find(|line| line.starts_with("up{") && line.contains(&format!("\"{service}\"")))?;
     line.rsplit(' ').next()?.parse().ok()
 }

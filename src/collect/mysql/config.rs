@@ -1,6 +1,10 @@
 //! `collect.mysql:` one MySQL or MariaDB server.
 
+use std::sync::OnceLock;
+
 use mysql_async::{ClientIdentity, SslOpts};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 
 use super::{Mysql, Settings, options};
 use crate::base::certs::Tls;
@@ -27,25 +31,42 @@ impl System for Config {
         let user = entry.user(url).unwrap_or_else(|| "plimsoll".into());
         let password = entry.password()?;
         let password = password.as_ref().map(ExposeSecret::expose_secret);
-        let opts = options(&url.address, Some(&user), password, tls(entry, url));
-        Ok(Box::new(Mysql::new(Settings { name: url.shown(), opts, top: TOP })))
+        let opts = options(&url.address, Some(&user), password, tls(entry, url)?);
+        let settings = Settings { name: url.shown(), opts, top: TOP };
+        Ok(Box::new(Mysql::new(settings).within(entry.time())))
     }
 }
 
 /// TLS with the certificates of `tls:`, or with those of the system where `?ssl-mode=required` asks for it: the
 /// protocol has no way to take it only where the server has it.
-fn tls(entry: &Entry, url: &Url) -> Option<SslOpts> {
+fn tls(entry: &Entry, url: &Url) -> Result<Option<SslOpts>, String> {
     let Tls { ca, cert, key } = &entry.tls;
     let asked = url.get("ssl-mode").is_some_and(|mode| !mode.eq_ignore_ascii_case("disabled"));
     if entry.tls == Tls::default() && !asked {
-        return None;
+        return Ok(None);
     }
-    let mut made = SslOpts::default();
-    if let Some(ca) = ca {
-        made = made.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
-    }
+    let roots = match ca {
+        Some(ca) => vec![ca.clone().into()],
+        None => system()?.iter().map(|certificate| (&**certificate).into()).collect(),
+    };
+    let mut made = SslOpts::default().with_root_certs(roots).with_disable_built_in_roots(true);
     if let (Some(cert), Some(key)) = (cert, key) {
         made = made.with_client_identity(Some(ClientIdentity::new(cert.clone().into(), key.clone().into())));
     }
-    Some(made)
+    Ok(Some(made))
+}
+
+/// The authorities that the system trusts: the library has a list of its own instead, without those of a company. Loaded
+/// once; one that cannot be read does not spoil the others.
+fn system() -> Result<&'static [CertificateDer<'static>], String> {
+    static FOUND: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let mut found = rustls_native_certs::load_native_certs().certs;
+        found.retain(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
+        found
+    });
+    if found.is_empty() {
+        return Err("the system trusts no authority: install ca-certificates, or set tls.ca".into());
+    }
+    Ok(found)
 }

@@ -37,34 +37,39 @@ pub(super) struct Digests {
     ranking: Ranking<(String, String)>,
     chosen: Vec<Fields>,
     told: HashMap<String, Instant>,
+    /// What the last look had no right to: it counts until the next one.
+    pub(super) lacking: Vec<String>,
 }
 
 impl Digests {
     /// Looks, chooses the `top` by growth of time and of calls, and gives the texts that were not told today.
-    pub(super) async fn look(
-        &mut self,
-        conn: &mut Conn,
-        top: usize,
-        lacking: &mut Vec<String>,
-    ) -> Result<Vec<Event>, CollectError> {
-        let rows = ask_or_note(conn, DIGESTS, "SELECT ON performance_schema.*", lacking).await?;
-        self.choose(rows, top);
-        self.told.retain(|_, told| told.elapsed() < DAY);
+    pub(super) async fn look(&mut self, conn: &mut Conn, top: usize) -> Result<Vec<Event>, CollectError> {
+        self.lacking.clear();
+        let rows = ask_or_note(conn, DIGESTS, "SELECT ON performance_schema.*", &mut self.lacking).await?;
+        self.choose(rows.unwrap_or_default(), top);
+        Ok(self.texts(Instant::now()))
+    }
+
+    /// The texts of those that are chosen, each once a day.
+    fn texts(&mut self, now: Instant) -> Vec<Event> {
+        self.told.retain(|_, told| now.duration_since(*told) < DAY);
         let mut events = Vec::new();
         for row in &self.chosen {
             let (Some(id), Some(text)) = (row.get("id"), row.get("text")) else { continue };
-            if self.told.len() < MAX_TOLD && self.told.insert(id.clone(), Instant::now()).is_none() {
-                let text = strip(text, Dialect::Mysql, 4096);
-                events.push(Event {
-                    name: "mysql.statement",
-                    nanos: 0,
-                    severity: 9,
-                    body: text.clone(),
-                    attributes: vec![("mysql.digest", id.clone().into()), ("db.query.text", text.into())],
-                });
+            if self.told.len() >= MAX_TOLD || self.told.contains_key(id) {
+                continue;
             }
+            self.told.insert(id.clone(), now);
+            let text = strip(text, Dialect::Mysql, 4096);
+            events.push(Event {
+                name: "mysql.statement",
+                nanos: 0,
+                severity: 9,
+                body: text.clone(),
+                attributes: vec![("mysql.digest", id.clone().into()), ("db.query.text", text.into())],
+            });
         }
-        Ok(events)
+        events
     }
 
     fn choose(&mut self, rows: Vec<Fields>, top: usize) {
@@ -100,4 +105,28 @@ impl Digests {
 
 fn key(row: &Fields) -> Option<(String, String)> {
     Some((row.get("id")?.clone(), row.get("name")?.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_statement_that_stays_chosen_is_told_once_a_day() {
+        let row = |id: &str, calls: u32| -> Fields {
+            let pairs = [("id", id), ("name", "shop"), ("text", "SELECT `a` FROM `t`"), ("time", "1")];
+            let calls = ("calls".to_owned(), calls.to_string());
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().chain([calls]).collect()
+        };
+        let mut digests = Digests::default();
+        let start = Instant::now();
+        let mut told = Vec::new();
+        let minutes = 2 * DAY.as_secs() / 60;
+        for minute in 0..minutes {
+            digests.choose(vec![row("a", u32::try_from(minute).unwrap())], 20);
+            let events = digests.texts(start + Duration::from_secs(60 * minute));
+            told.extend(events.iter().map(|_| minute));
+        }
+        assert_eq!(told, [0, minutes / 2]);
+    }
 }

@@ -40,20 +40,29 @@ pub(super) async fn read(
     out: &mut Samples,
     lacking: &mut Vec<String>,
 ) -> Result<Vec<Fields>, CollectError> {
-    let open = ask_or_note(conn, OPEN, "PROCESS ON *.*", lacking).await?;
+    let open = ask_or_note(conn, OPEN, "PROCESS ON *.*", lacking).await?.unwrap_or_default();
     let Some(row) = open.first() else { return Ok(Vec::new()) };
     for (name, desc) in [("count", &TRANSACTIONS), ("age", &OLDEST), ("blocked", &BLOCKED), ("wait", &LONGEST_WAIT)] {
         if let Some(value) = number(row, name) {
             out.put(desc, value);
         }
     }
-    let waiting = number(row, "blocked").is_some_and(|blocked| blocked > 0.0);
-    if !waiting || !(performance || server.mariadb) {
-        out.put(&BLOCKING, 0_u64);
-        return Ok(Vec::new());
+    match number(row, "blocked") {
+        Some(blocked) if blocked > 0.0 => {}
+        Some(_) => {
+            out.put(&BLOCKING, 0_u64);
+            return Ok(Vec::new());
+        }
+        None => return Ok(Vec::new()),
     }
+    // Somebody waits: where nobody can be asked for whom, there is no number rather than a wrong one.
     let sql = if server.mariadb { WAITS_MARIADB } else { WAITS_MYSQL };
-    let waits = ask_or_note(conn, sql, "SELECT ON performance_schema.*", lacking).await?;
+    let waits = if performance || server.mariadb {
+        ask_or_note(conn, sql, "SELECT ON performance_schema.*", lacking).await?
+    } else {
+        None
+    };
+    let Some(waits) = waits else { return Ok(Vec::new()) };
     let mut heads: Vec<&String> = waits.iter().filter_map(|wait| wait.get("blocker")).collect();
     heads.sort_unstable();
     heads.dedup();

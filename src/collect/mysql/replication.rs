@@ -34,12 +34,12 @@ pub(super) async fn read(
     } else {
         ("SHOW SLAVE STATUS", "REPLICATION CLIENT ON *.*")
     };
-    for row in ask_or_note(conn, status, grant, lacking).await?.iter().take(100) {
+    for row in ask_or_note(conn, status, grant, lacking).await?.iter().flatten().take(100) {
         put_channel(row, out);
     }
     let grant = if server.mariadb { "BINLOG MONITOR ON *.*" } else { "REPLICATION CLIENT ON *.*" };
     match ask_or_note(conn, "SHOW BINARY LOGS", grant, lacking).await {
-        Ok(logs) if !logs.is_empty() => {
+        Ok(Some(logs)) if !logs.is_empty() => {
             out.put(&BINLOG_FILES, logs.len());
             out.put(&BINLOG_SIZE, logs.iter().filter_map(|log| number(log, "file_size")).sum::<f64>());
         }
