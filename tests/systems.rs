@@ -74,6 +74,8 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
+#[path = "systems/scrape.rs"]
+mod scrape;
 #[path = "systems/secrets.rs"]
 mod secrets;
 #[path = "systems/secrets_config.rs"]
