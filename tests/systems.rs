@@ -42,6 +42,8 @@ mod mysql_liar;
 mod mysql_server;
 #[path = "systems/nats.rs"]
 mod nats;
+#[path = "systems/nats_cluster.rs"]
+mod nats_cluster;
 #[path = "support/nats.rs"]
 mod nats_server;
 #[path = "systems/older.rs"]
