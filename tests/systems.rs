@@ -10,6 +10,10 @@ mod blame;
 mod breaker;
 #[path = "systems/bullmq.rs"]
 mod bullmq;
+#[path = "systems/redis_cluster.rs"]
+mod redis_cluster;
+#[path = "systems/redis_trouble.rs"]
+mod redis_trouble;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/catalogue.rs"]
 mod catalogue;
