@@ -10,6 +10,10 @@ mod blame;
 mod breaker;
 #[path = "systems/bullmq.rs"]
 mod bullmq;
+#[path = "systems/redis_cluster.rs"]
+mod redis_cluster;
+#[path = "systems/redis_trouble.rs"]
+mod redis_trouble;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/catalogue.rs"]
 mod catalogue;
@@ -44,6 +48,8 @@ mod mysql_server;
 mod mysql_trouble;
 #[path = "systems/nats.rs"]
 mod nats;
+#[path = "systems/nats_cluster.rs"]
+mod nats_cluster;
 #[path = "support/nats.rs"]
 mod nats_server;
 #[path = "systems/older.rs"]
@@ -78,6 +84,8 @@ mod redis_server;
 mod release;
 #[path = "systems/round.rs"]
 mod round;
+#[path = "systems/scrape.rs"]
+mod scrape;
 #[path = "systems/secrets.rs"]
 mod secrets;
 #[path = "systems/secrets_config.rs"]

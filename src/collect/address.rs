@@ -59,7 +59,7 @@ impl Url {
             .ok_or_else(|| fault("no address: its port is no number from 1 to 65535, or its host is none", like()))?;
         let port_of_query = named("port").and_then(|port| port.parse().ok());
         let found = named_port.or(port_of_query).unwrap_or(default_port(scheme, port));
-        let socket = if scheme.ends_with("unix") { Some(format!("/{path}")) } else { socket_of(&query) };
+        let socket = if scheme.ends_with("unix") { Some(decoded(&format!("/{path}"))) } else { socket_of(&query) };
         let address = match socket {
             Some(socket) => Address::Unix(socket.into()),
             None if host.is_empty() => return Err(fault("no address: it names no host", like())),
@@ -192,6 +192,8 @@ mod tests {
         assert_eq!((made.address.clone(), made.port), (Address::Unix("/run/postgresql".into()), 5433));
         assert_eq!((made.path.as_str(), made.get("port")), ("shop", Some("5433")));
         assert_eq!(url("redis+unix:///run/redis.sock").address, Address::Unix("/run/redis.sock".into()));
+        let odd = url("redis+unix:///run/redis/a%40b%20c.sock");
+        assert_eq!((odd.address, odd.username), (Address::Unix("/run/redis/a@b c.sock".into()), None));
     }
 
     #[test]

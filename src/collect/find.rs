@@ -5,6 +5,8 @@
 //! Cost: one small file for each process, and the open files of those whose names matter.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,10 +67,10 @@ const MAX_COMMAND: usize = 4096;
 /// Looks below `proc` (`/proc`) at what listens, and at the processes whose names `known` takes. A file that cannot be
 /// read says nothing. Blocks.
 pub fn look(proc: &Path, known: &dyn Fn(&str) -> bool) -> Seen {
-    let read = |name: &str| std::fs::read_to_string(proc.join("net").join(name)).unwrap_or_default();
-    let mut sockets = tcp(&read("tcp"));
-    sockets.extend(tcp(&read("tcp6")));
-    sockets.extend(unix(&read("unix")).into_iter().filter(|(place, _)| is_there(place)));
+    let rows = |name: &str, row: Row| rows(&proc.join("net").join(name), row);
+    let mut sockets = rows("tcp", tcp);
+    sockets.extend(rows("tcp6", tcp));
+    sockets.extend(rows("unix", unix).into_iter().filter(|(place, _)| is_there(place)));
     sockets.truncate(MAX_FOUND);
     let at: HashMap<u64, usize> = sockets.iter().enumerate().map(|(index, (_, inode))| (*inode, index)).collect();
     let mut listening: Vec<Listening> =
@@ -133,18 +135,25 @@ fn inodes(process: &Path) -> Option<Vec<u64>> {
     Some(files.filter_map(|file| inode_of(std::fs::read_link(file.path()).ok()?.to_str()?)).collect())
 }
 
-/// The listening sockets of `/proc/net/tcp` or `tcp6`, with their inodes.
-fn tcp(text: &str) -> Vec<(Place, u64)> {
-    let row = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let local = fields.nth(1)?;
-        // 0A is LISTEN.
-        if fields.nth(1)? != "0A" {
-            return None;
-        }
-        Some((Place::Tcp(address(local)?), fields.nth(5)?.parse().ok()?))
-    };
-    text.lines().skip(1).filter_map(row).collect()
+/// What a row tells of a listening socket: its place and its inode.
+type Row = fn(&str) -> Option<(Place, u64)>;
+
+/// The listening sockets of a file below `/proc/net`, row by row: on a busy box it has as many as there are connections.
+fn rows(path: &Path, row: Row) -> Vec<(Place, u64)> {
+    let Ok(file) = File::open(path) else { return Vec::new() };
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok).skip(1);
+    lines.filter_map(|line| row(std::str::from_utf8(&line).ok()?)).collect()
+}
+
+/// Of `/proc/net/tcp` and `tcp6`.
+fn tcp(line: &str) -> Option<(Place, u64)> {
+    let mut fields = line.split_ascii_whitespace();
+    let local = fields.nth(1)?;
+    // 0A is LISTEN.
+    if fields.nth(1)? != "0A" {
+        return None;
+    }
+    Some((Place::Tcp(address(local)?), fields.nth(5)?.parse().ok()?))
 }
 
 /// `0100007F:1538`: words of four bytes in the order of the machine, the port as people write it.
@@ -162,19 +171,16 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// The listening sockets of `/proc/net/unix` that have a path, with their inodes.
-fn unix(text: &str) -> Vec<(Place, u64)> {
-    let row = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        // 10000 is __SO_ACCEPTCON.
-        if fields.nth(3)? != "00010000" {
-            return None;
-        }
-        let inode = fields.nth(2)?.parse().ok()?;
-        let path = fields.next().filter(|path| path.starts_with('/'))?;
-        Some((Place::Unix(path.into()), inode))
-    };
-    text.lines().skip(1).filter_map(row).collect()
+/// Of `/proc/net/unix`, where it has a path.
+fn unix(line: &str) -> Option<(Place, u64)> {
+    let mut fields = line.split_ascii_whitespace();
+    // 10000 is __SO_ACCEPTCON.
+    if fields.nth(3)? != "00010000" {
+        return None;
+    }
+    let inode = fields.nth(2)?.parse().ok()?;
+    let path = fields.next().filter(|path| path.starts_with('/'))?;
+    Some((Place::Unix(path.into()), inode))
 }
 
 fn inode_of(link: &str) -> Option<u64> {
@@ -215,13 +221,20 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_listen_or_are_cut_are_passed_over() {
-        let head = "  sl  local_address rem_address   st\n";
         let row = |state: &str| {
-            format!(
-                "{head}   0: 0100007F:1538 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 77 1\n"
-            )
+            format!("   0: 0100007F:1538 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 77 1")
         };
-        assert_eq!(tcp(&row("0A")).len(), 1);
-        assert!(tcp(&row("01")).is_empty() && tcp("x\n 0: zz 0 0A\n").is_empty() && unix("x\n0: 1\n").is_empty());
+        assert!(tcp(&row("0A")).is_some());
+        assert!(tcp(&row("01")).is_none() && tcp(" 0: zz 0 0A").is_none() && unix("0: 1").is_none());
+    }
+
+    #[test]
+    fn a_row_that_is_no_text_hides_none_of_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("unix");
+        let row = |name: &[u8]| [&b"0: 00000002 00000000 00010000 0001 01 77 "[..], name, b"\n"].concat();
+        std::fs::write(&path, [&b"Num RefCount\n"[..], &row(b"/run/\xff"), &row(b"/run/a.sock")].concat()).unwrap();
+        assert_eq!(rows(&path, unix), [(Place::Unix("/run/a.sock".into()), 77)]);
+        assert!(rows(&dir.path().join("none"), unix).is_empty());
     }
 }

@@ -10,7 +10,7 @@ use super::CollectError;
 use super::address::Url;
 use super::entry::Entry;
 use crate::base::header::sensitive;
-use crate::base::http::words;
+use crate::base::http::{veiled, words};
 use crate::base::secret::{ExposeSecret, Secret, SecretString};
 use crate::base::{base64, tls};
 
@@ -30,9 +30,8 @@ pub enum Login {
 #[derive(Debug, Clone)]
 pub struct Http {
     client: reqwest::Client,
-    /// Without a slash at its end.
     base: String,
-    /// For people; never with a password.
+    /// For people; never with a password, nor with what may be one.
     name: String,
 }
 
@@ -70,11 +69,10 @@ impl Http {
             .pool_max_idle_per_host(1)
             .build()
             .map_err(|error| format!("cannot set up HTTP: {}", words(&error)))?;
-        let base = base.trim_end_matches('/').to_owned();
-        // What stands behind `?` may be a secret.
-        let name = base.split_once("://").map_or(base.as_str(), |(_, rest)| rest);
-        let name = name.split('?').next().unwrap_or_default().to_owned();
-        Ok(Self { client, base, name })
+        // What stands behind `?` may be a secret, and so may a part of the path.
+        let name = base.split_once("://").map_or(base, |(_, rest)| rest);
+        let name = veiled(name.split('?').next().unwrap_or_default().trim_end_matches('/'), base);
+        Ok(Self { client, base: base.to_owned(), name })
     }
 
     /// Of an entry, with its login: the bearer `token`, else user and password.
@@ -105,7 +103,9 @@ impl Http {
     /// # Errors
     /// As [`Self::get`].
     pub async fn get_with(&self, path: &str, headers: HeaderMap, limit: usize) -> Result<Answer, CollectError> {
-        let request = self.client.get(format!("{}{path}", self.base)).headers(headers);
+        // Asked at the address itself, a slash at its end is part of it.
+        let base = if path.is_empty() { &self.base } else { self.base.trim_end_matches('/') };
+        let request = self.client.get(format!("{base}{path}")).headers(headers);
         let mut response = request.send().await.map_err(|error| self.lost(error))?;
         let status = response.status();
         if matches!(status.as_u16(), 401 | 403) {

@@ -2,12 +2,14 @@
 //!
 //! Rights: none; the endpoint asks nobody, so it belongs on loopback. Cost: `/varz` and two bounded `/jsz` in a round,
 //! answered from memory; of more than 4,000 streams and consumers only the streams, of more than 10,000 only the
-//! number. A server tells only of what lies on itself: watch each one of a cluster.
+//! number. A server tells only of what lies on itself, and of a consumer and of a stream's replicas only as their leader:
+//! watch each one of a cluster.
 //!
 //! Each durable consumer is a queue named `stream/consumer`: `ready` is what it has not been given, `active` what it
-//! has not acknowledged, `completed` what it has without a gap. There is no age: the age of the stream's oldest message is
-//! `nats.stream.oldest.age`. What passed its `max_deliver` has no number of its own: it is in neither state, and stays in
-//! `nats.consumer.redelivered`, which is then more than `active`.
+//! has not acknowledged, `completed` what it has without a gap; `consumers` are the open requests for messages, or 1 where
+//! one was taken or acknowledged within a minute or twice its `ack_wait`. There is no age: the age of the stream's oldest
+//! message is `nats.stream.oldest.age`. What passed its `max_deliver` has no number of its own: it is in neither state,
+//! and stays in `nats.consumer.redelivered`, which is then more than `active`.
 
 use std::cmp::Reverse;
 
@@ -52,6 +54,7 @@ const OWN: &[Desc] = &[
     REPLICA_CURRENT,
     REDELIVERED,
     LEFT_OUT,
+    CONSUMERS_LEFT_OUT,
 ];
 const UPTIME: Desc = Desc::gauge("nats.uptime", "s", "Time since the server started.");
 const CONNECTIONS: Desc = Desc::gauge("nats.connection.count", "{connection}", "Client connections.");
@@ -90,10 +93,18 @@ const REDELIVERED: Desc = Desc::gauge(
 const LEFT_OUT: Desc =
     Desc::gauge("nats.stream.left_out", "{stream}", "Streams that are not told apart because there are too many.");
 
+const CONSUMERS_LEFT_OUT: Desc = Desc::gauge(
+    "nats.consumer.left_out",
+    "{consumer}",
+    "Durable consumers that are not told apart because there are too many; those with the most to do are.",
+);
+
 /// Streams that are asked for.
 const STREAMS: usize = 256;
 /// Consumers of a stream that are told apart.
 const CONSUMERS: usize = 50;
+/// Seconds in which a worker that is busy takes or acknowledges a message.
+const LATELY: f64 = 60.0;
 const MAX_ANSWER: usize = 8 << 20;
 
 /// One server.
@@ -102,6 +113,7 @@ pub struct Nats {
     version: String,
     streams: u64,
     parts: Parts,
+    consumers_left_out: usize,
 }
 
 /// What of JetStream is small enough to be asked for: its answer knows no pages of streams.
@@ -137,7 +149,7 @@ impl Parts {
 impl Nats {
     /// Asks at the monitoring address.
     pub fn new(http: Http) -> Self {
-        Self { http, version: String::new(), streams: 0, parts: Parts::All }
+        Self { http, version: String::new(), streams: 0, parts: Parts::All, consumers_left_out: 0 }
     }
 }
 
@@ -168,11 +180,25 @@ impl Collector for Nats {
             let name = account["name"].as_str().unwrap_or_default();
             streams.extend(account["stream_detail"].as_array().into_iter().flatten().map(|stream| (name, stream)));
         }
-        streams.sort_by_key(|(_, stream)| Reverse(stream["state"]["messages"].as_u64().unwrap_or(0)));
+        // Equal ones by name, as their order in the answer is none.
+        let name = |stream: &'_ Value| stream["name"].as_str().unwrap_or_default().to_owned();
+        streams.sort_by_cached_key(|(account, stream)| {
+            (Reverse(stream["state"]["messages"].as_u64().unwrap_or(0)), *account, name(stream))
+        });
         out.put(&LEFT_OUT, self.streams.saturating_sub(STREAMS as u64));
-        let can_pause = can_pause(&self.version);
-        for (account, stream) in streams.into_iter().take(STREAMS) {
-            put_stream(account, stream, can_pause, out);
+        let server = Server::of(&varz, &self.version);
+        let (told, others) = streams.split_at(streams.len().min(STREAMS));
+        self.consumers_left_out = others.iter().map(|(_, stream)| server.consumers(stream).len()).sum();
+        for (account, stream) in told {
+            put_stream(account, stream, &server, out);
+            let consumers = server.consumers(stream);
+            self.consumers_left_out += consumers.len().saturating_sub(CONSUMERS);
+            for consumer in consumers.into_iter().take(CONSUMERS) {
+                put_consumer(account, stream, consumer, &server, out);
+            }
+        }
+        if matches!(self.parts, Parts::All) {
+            out.put(&CONSUMERS_LEFT_OUT, self.consumers_left_out);
         }
         Ok(())
     }
@@ -181,12 +207,47 @@ impl Collector for Nats {
         if self.version.is_empty() {
             return String::new();
         }
-        let lacking = match self.parts {
-            Parts::All => "",
-            Parts::Streams => "; too many to read their consumers",
-            Parts::None => "; too many to read",
+        let lacking = match (self.parts, self.consumers_left_out) {
+            (Parts::All, 0) => String::new(),
+            (Parts::All, more) => format!("; {more} consumers are not told apart"),
+            (Parts::Streams, _) => "; too many to read their consumers".to_owned(),
+            (Parts::None, _) => "; too many to read".to_owned(),
         };
         format!("{}, {} streams{lacking}", self.version, self.streams)
+    }
+}
+
+/// What the server says of itself, for all that lies on it.
+struct Server<'a> {
+    name: &'a str,
+    can_pause: bool,
+    /// By its own clock, as all times are that it tells.
+    now: f64,
+}
+
+impl<'a> Server<'a> {
+    fn of(varz: &'a Value, version: &str) -> Self {
+        let now = time(&varz["now"]).unwrap_or(clock::unix_nanos() as f64 / 1e9);
+        Self { name: varz["server_name"].as_str().unwrap_or_default(), can_pause: can_pause(version), now }
+    }
+
+    /// Whether it knows how a stream or a consumer stands: in a cluster their leader does, and others tell of a consumer
+    /// that has done nothing and of replicas that are far behind.
+    fn leads(&self, one: &Value) -> bool {
+        one["cluster"].is_null() || one["cluster"]["leader"] == self.name
+    }
+
+    /// The consumers of a stream that it tells of, the one with the most to do first.
+    fn consumers<'b>(&self, stream: &'b Value) -> Vec<&'b Value> {
+        let all = stream["consumer_detail"].as_array().into_iter().flatten();
+        // One that nobody gave a name to lives as long as its client: a series for each would never end.
+        let durable =
+            |consumer: &&Value| consumer["config"]["durable_name"].as_str().is_some_and(|name| !name.is_empty());
+        let mut told: Vec<&Value> = all.filter(durable).filter(|consumer| self.leads(consumer)).collect();
+        told.sort_by_key(|consumer| {
+            (Reverse(consumer["num_pending"].as_u64().unwrap_or(0)), consumer["name"].as_str().unwrap_or_default())
+        });
+        told
     }
 }
 
@@ -225,7 +286,7 @@ fn put_server(varz: &Value, out: &mut Samples) {
     }
 }
 
-fn put_stream(account: &str, stream: &Value, can_pause: bool, out: &mut Samples) {
+fn put_stream(account: &str, stream: &Value, server: &Server<'_>, out: &mut Samples) {
     let Some(name) = stream["name"].as_str() else { return };
     let own = [("nats.account", account), ("nats.stream.name", name)];
     let state = &stream["state"];
@@ -239,30 +300,22 @@ fn put_stream(account: &str, stream: &Value, can_pause: bool, out: &mut Samples)
     if let Some(limit) = stream["config"]["max_bytes"].as_f64().filter(|limit| *limit > 0.0) {
         out.put_with(&STREAM_LIMIT, &own, limit);
     }
-    let now = clock::unix_nanos() as f64 / 1e9;
     if state["messages"].as_u64().is_some_and(|count| count > 0)
         && let Some(first) = time(&state["first_ts"])
     {
-        out.put_with(&STREAM_AGE, &own, (now - first).max(0.0));
+        out.put_with(&STREAM_AGE, &own, (server.now - first).max(0.0));
     }
-    for replica in stream["cluster"]["replicas"].as_array().into_iter().flatten() {
+    let replicas = stream["cluster"]["replicas"].as_array().filter(|_| server.leads(stream));
+    for replica in replicas.into_iter().flatten() {
         let Some(peer) = replica["name"].as_str() else { continue };
         let own = [own[0], own[1], ("nats.replica", peer)];
         out.put_with(&REPLICA_BEHIND, &own, replica["lag"].as_u64().unwrap_or(0));
         out.put_with(&REPLICA_CURRENT, &own, u64::from(replica["current"].as_bool().unwrap_or(false)));
     }
-    for consumer in stream["consumer_detail"].as_array().into_iter().flatten().take(CONSUMERS) {
-        put_consumer(account, name, consumer, can_pause, out);
-    }
 }
 
-fn put_consumer(account: &str, stream: &str, consumer: &Value, can_pause: bool, out: &mut Samples) {
-    let Some(name) = consumer["name"].as_str() else { return };
-    // One that nobody gave a name to lives as long as its client: a series for each would never end.
-    let durable = consumer["config"]["durable_name"].as_str().is_some_and(|name| !name.is_empty());
-    if !durable {
-        return;
-    }
+fn put_consumer(account: &str, stream: &Value, consumer: &Value, server: &Server<'_>, out: &mut Samples) {
+    let (Some(stream), Some(name)) = (stream["name"].as_str(), consumer["name"].as_str()) else { return };
     let queue = format!("{stream}/{name}");
     let count = |key: &str| consumer[key].as_u64();
     let shared = Queue {
@@ -271,21 +324,34 @@ fn put_consumer(account: &str, stream: &str, consumer: &Value, can_pause: bool, 
         scope: Some(("nats.account", account)),
         ready: count("num_pending"),
         active: count("num_ack_pending"),
-        // Those who pull show by their open requests; of those who are pushed to, NATS tells only whether there is one.
-        consumers: match &consumer["config"]["deliver_subject"] {
-            Value::String(_) => Some(u64::from(consumer["push_bound"].as_bool().unwrap_or(false))),
-            _ => count("num_waiting"),
-        },
+        consumers: workers(consumer, server.now),
         // What was acknowledged without a gap, since the stream began.
         completed: consumer["ack_floor"]["consumer_seq"].as_u64(),
         // It is left out of the answer while it is false.
-        paused: can_pause.then(|| consumer["paused"].as_bool().unwrap_or(false)),
+        paused: server.can_pause.then(|| consumer["paused"].as_bool().unwrap_or(false)),
         ..Queue::default()
     };
     shared.put(out);
     if let Some(redelivered) = count("num_redelivered") {
         out.put_with(&REDELIVERED, &[("messaging.destination.name", &queue), ("nats.account", account)], redelivered);
     }
+}
+
+/// Of those who are pushed to, NATS tells only whether there is one. Those who pull show by their open requests, and while
+/// messages wait each of these is answered at once: whoever took or acknowledged one lately is there too.
+fn workers(consumer: &Value, now: f64) -> Option<u64> {
+    let config = &consumer["config"];
+    if config["deliver_subject"].is_string() {
+        return Some(u64::from(consumer["push_bound"].as_bool().unwrap_or(false)));
+    }
+    let waiting = consumer["num_waiting"].as_u64()?;
+    // So long may the work on one message take.
+    let wait = config["ack_wait"].as_f64().unwrap_or(0.0) / 1e9;
+    let lately = ["delivered", "ack_floor"]
+        .iter()
+        .filter_map(|part| time(&consumer[part]["last_active"]))
+        .any(|last| now - last <= (2.0 * wait).max(LATELY));
+    Some(waiting.max(u64::from(lately)))
 }
 
 /// Consumers can be paused from 2.11 on.

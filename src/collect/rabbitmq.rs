@@ -4,10 +4,11 @@
 //!
 //! Rights: `rabbitmqctl set_user_tags plimsoll monitoring` and `rabbitmqctl set_permissions plimsoll "^$" "^$" "^$"`
 //! on each virtual host. Cost: six requests in a round: an overview, the nodes, the connections' states (of no more than
-//! 2,000), the consumers (none of more than 20,000), the queues without statistics and, of no more than 200 queues, how
-//! well their consumers keep up, with statistics; of more than 500 queues one request for each 500, 20 at most. The 200
-//! longest are told apart, fewer where the entry's `series` has no room for them: they are nine for a queue at most. The
-//! queues' own counts do not lag as the broker's statistics do: consumers and totals come up to five seconds late.
+//! 2,000), the consumers (none of more than 20,000), the longest queues without statistics and, of no more than 200
+//! queues, how well their consumers keep up, with statistics. For each list of queues the broker asks every one of them,
+//! so it is asked for one, and sorts it. The 200 longest are told apart, fewer where the entry's `series` has no room for
+//! them: they are nine for a queue at most. The queues' own counts do not lag as the broker's statistics do: consumers and
+//! totals come up to five seconds late.
 //!
 //! Names after the collector-contrib receiver `rabbitmq` where it has them; the queues also have those that all queues
 //! share. A broker that keeps no statistics (`management_agent.disable_metrics_collector`) tells its queues and nodes only.
@@ -114,10 +115,9 @@ const QUEUES_LEFT_OUT: Desc = Desc::gauge(
     "Queues that are not told apart because there are too many; the longest are.",
 );
 
-/// Queues that are asked for in one page.
+/// Queues that are asked for: the most that the broker gives at once. Those that have no length, as they are down, may
+/// come before the longest.
 const PAGE: usize = 500;
-/// Pages of a round.
-const PAGES: usize = 20;
 /// Queues that are told apart, the longest first.
 const TOLD: usize = 200;
 /// Consumers whose queues are asked for.
@@ -218,29 +218,22 @@ impl Rabbitmq {
     }
 
     async fn queues(&mut self, consumers: Option<&ByQueue<u64>>, out: &mut Samples) -> Result<(), CollectError> {
-        let mut all: Vec<Value> = Vec::new();
-        let mut seen = 0;
+        let path = format!(
+            "/api/queues?disable_stats=true&enable_queue_totals=true&page=1&page_size={PAGE}\
+             &sort=messages_ready&sort_reverse=true\
+             &columns=name,vhost,messages_ready,messages_unacknowledged,members,online"
+        );
+        let mut answer = self.http.json(&path, MAX_ANSWER).await?;
+        let total = answer["total_count"].as_u64().unwrap_or(0) as usize;
+        let mut all = match answer.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            // Versions that know no pages give the list itself.
+            _ => answer.as_array().cloned().unwrap_or_default(),
+        };
+        let seen = total.max(all.len());
         let ready = |queue: &Value| queue["messages_ready"].as_f64().unwrap_or(0.0);
-        for page in 1..=PAGES {
-            let path = format!(
-                "/api/queues?disable_stats=true&enable_queue_totals=true&page={page}&page_size={PAGE}\
-                 &columns=name,vhost,messages_ready,messages_unacknowledged,members,online"
-            );
-            let mut answer = self.http.json(&path, MAX_ANSWER).await?;
-            let total = answer["total_count"].as_u64().unwrap_or(0) as usize;
-            let pages = answer["page_count"].as_u64().unwrap_or(1) as usize;
-            match answer["items"].take() {
-                Value::Array(items) => all.extend(items),
-                // Versions that know no pages give the list itself.
-                _ => all.extend(answer.as_array().into_iter().flatten().take(PAGE * PAGES).cloned()),
-            }
-            seen = total.max(seen.max(all.len()));
-            all.sort_by(|a, b| ready(b).total_cmp(&ready(a)));
-            all.truncate(TOLD);
-            if page >= pages {
-                break;
-            }
-        }
+        all.sort_by(|a, b| ready(b).total_cmp(&ready(a)).then_with(|| key(a).cmp(&key(b))));
+        all.truncate(TOLD);
         let capacities = if all.is_empty() { ByQueue::new() } else { self.capacities(seen).await? };
         let rows: Vec<Row<'_>> = all.iter().filter_map(|queue| row(queue, consumers, &capacities)).collect();
         self.put_queues(&rows, seen, out);

@@ -5,14 +5,15 @@
 //! * BullMQ: `%R~bull:* +hget +hmget +llen +zcard +zrange +lindex +exists`, with `auto` also `+scan`; `%R~…:*` for each
 //!   other prefix
 //! * Sidekiq: `%R~queue* %R~retry %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +scard +smembers
-//!   +hmget +get +hvals`
+//!   +hmget +get +hkeys +hstrlen`
 //! * Celery: `%R~* +llen +hlen +zrange`; streams: `%R~… +xinfo|stream +xinfo|groups +xinfo|consumers +xpending +xrange`
 //!
-//! Cost: INFO, SLOWLOG LEN, SLOWLOG GET and LATENCY LATEST in a round. BullMQ: 12 commands a queue, up to 4 more for the
-//! age when jobs wait, and CLIENT LIST once a minute; `auto` also 20 SCAN a round until all keys were seen, 1,000 an hour
-//! at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 9, up to 2 a queue, 3 a process. Celery: 2, 10 a
-//! queue. A stream: 2, and 4 a group. All but INFO, CLIENT LIST, SCAN and XINFO CONSUMERS are of constant time. Never
-//! KEYS; a job's arguments are never kept.
+//! Cost: PING, INFO, SLOWLOG LEN, SLOWLOG GET and LATENCY LATEST in a round. BullMQ: 12 commands a queue, up to 4 more
+//! for the age when jobs wait, and CLIENT LIST once a minute, of no more than 10,000 clients; `auto` also 20 SCAN a round
+//! until all keys were seen, 1,000 an hour at most, and up to 10 HGET for prefixes that nobody named. Sidekiq: 9, up to 2
+//! a queue, 3 a process and, where it works, 1 more and 1 a job. Celery: 2, 10 a queue. A stream: 2, and 4 a group. All
+//! but INFO, CLIENT LIST, SCAN, HKEYS and XINFO CONSUMERS are of constant time. Never KEYS; a job's arguments are never
+//! kept.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ use self::session::{Session, Target, int, is_forbidden, items, refused, text};
 use super::event::Event;
 use super::{CollectError, Collector, queue};
 use crate::base::clock;
+use crate::base::http::shown;
 use crate::signal::metrics::{Desc, Samples};
 
 mod bullmq;
@@ -89,7 +91,8 @@ impl Redis {
         info.put(clock::unix_nanos() as f64 / 1e9, out);
         self.read_slow(session, out).await?;
         self.read_latency(session, out).await?;
-        let queues = self.queues.read(session, out).await;
+        let clients = info.number("connected_clients").unwrap_or(0.0);
+        let queues = self.queues.read(session, clients, out).await;
         self.lacking.extend(self.queues.lacking().iter().cloned());
         self.check_policy(&info);
         queues
@@ -177,7 +180,7 @@ fn slow_command(entry: &Value) -> Option<Event> {
         attributes: vec![
             ("db.operation.name", name.into()),
             ("redis.command.duration", (micros as f64 / 1e6).into()),
-            ("redis.client.name", client.into()),
+            ("redis.client.name", shown(&client).into()),
         ],
     })
 }
@@ -186,14 +189,18 @@ fn slow_command(entry: &Value) -> Option<Event> {
 impl Collector for Redis {
     async fn collect(&mut self, out: &mut Samples) -> Result<(), CollectError> {
         // Taken out: a round that is given up leaves no connection that still has an answer to come.
-        let mut session = match self.session.take() {
+        let kept = match self.session.take() {
+            Some(mut session) => session.is_there().await.then_some(session),
+            None => None,
+        };
+        let mut session = match kept {
             Some(session) => session,
             None => self.target.connect().await?,
         };
         session.renew();
         self.lacking.clear();
         let read = self.read(&mut session, out).await;
-        if !matches!(read, Err(CollectError::Connect(_) | CollectError::Parse(_))) {
+        if !(session.is_spent() || matches!(read, Err(CollectError::Connect(_) | CollectError::Parse(_)))) {
             self.session = Some(session);
         }
         read

@@ -3,7 +3,8 @@
 //! `ExportMetricsServiceRequest` of opentelemetry-proto 1.10, cumulative temporality only (Prometheus refuses
 //! deltas). A request holds each series once, with one time stamp, so that its repeat is harmless.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::frame::{Codec, Frame, Signal};
@@ -138,13 +139,13 @@ pub enum Point {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metric {
     /// OpenTelemetry name.
-    pub name: std::borrow::Cow<'static, str>,
+    pub name: Cow<'static, str>,
     /// What its numbers mean.
     pub kind: Kind,
     /// UCUM unit.
-    pub unit: std::borrow::Cow<'static, str>,
+    pub unit: Cow<'static, str>,
     /// One sentence for people.
-    pub help: std::borrow::Cow<'static, str>,
+    pub help: Cow<'static, str>,
 }
 
 impl From<&'static Desc> for Metric {
@@ -183,6 +184,8 @@ impl Default for Limits {
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
     metrics: Vec<Metric>,
+    /// The index of each name.
+    names: HashMap<Cow<'static, str>, usize>,
     samples: Vec<Sample>,
     seen: HashSet<u64>,
     limits: Limits,
@@ -203,22 +206,38 @@ impl Samples {
 
     /// Adds the point of a series. Attributes with an empty value are left out, as Prometheus would.
     pub fn put_with(&mut self, desc: &'static Desc, attributes: &[(&str, &str)], value: impl Into<Number>) {
-        let metric = self.metric(desc.name, || Metric::from(desc));
-        self.add(metric, attributes, Point::Number(value.into()));
+        if self.takes_more() {
+            let metric = self.metric(desc.name, || Metric::from(desc));
+            self.add(metric, attributes, Point::Number(value.into()));
+        }
     }
 
     /// Adds a point of a metric that the code does not know (scraped, or derived from logs).
     pub fn put_metric(&mut self, metric: &Metric, attributes: &[(&str, &str)], point: Point) {
-        let metric = self.metric(&metric.name, || metric.clone());
-        self.add(metric, attributes, point);
+        if self.takes_more() {
+            let metric = self.metric(&metric.name, || metric.clone());
+            self.add(metric, attributes, point);
+        }
+    }
+
+    /// Whether there is room, asked before a name is kept: names without end would take as much as series do.
+    fn takes_more(&mut self) -> bool {
+        let room = self.room() > 0;
+        self.over += u64::from(!room);
+        room
     }
 
     fn metric(&mut self, name: &str, make: impl FnOnce() -> Metric) -> usize {
         // Collectors put a metric's series one after the other: the last one is the likeliest.
-        if let Some(index) = self.metrics.iter().rposition(|known| known.name == name) {
-            return index;
+        if self.metrics.last().is_some_and(|last| last.name == name) {
+            return self.metrics.len() - 1;
         }
-        self.metrics.push(make());
+        if let Some(index) = self.names.get(name) {
+            return *index;
+        }
+        let made = make();
+        self.names.insert(made.name.clone(), self.metrics.len());
+        self.metrics.push(made);
         self.metrics.len() - 1
     }
 
@@ -232,9 +251,7 @@ impl Samples {
         sorted.sort_unstable();
         let mut hasher = DefaultHasher::new();
         (metric, &sorted).hash(&mut hasher);
-        if self.samples.len() >= self.limits.series {
-            self.over += 1;
-        } else if self.seen.insert(hasher.finish()) {
+        if self.seen.insert(hasher.finish()) {
             let attributes = sorted.iter().map(|(name, value)| (Box::from(*name), Box::from(*value))).collect();
             self.samples.push(Sample { metric, attributes, point });
         } else {
@@ -280,6 +297,7 @@ impl Samples {
     /// Empties the round and keeps its limits.
     pub fn clear(&mut self) {
         self.metrics.clear();
+        self.names.clear();
         self.samples.clear();
         self.seen.clear();
         self.over = 0;

@@ -16,21 +16,52 @@ pub(crate) struct Nats {
     pub(crate) process: Option<Process>,
     port: u16,
     pub(crate) web: u16,
+    arguments: Vec<String>,
 }
 
 impl Nats {
     pub(crate) fn start(release: Release) -> Self {
-        let folder = release.folder("nats");
-        let mut server = Self { folder, release, process: None, port: free_port(), web: free_port() };
+        let mut server = Self::new(release, Vec::new());
         server.up();
         server
     }
 
+    fn new(release: Release, arguments: Vec<String>) -> Self {
+        let folder = release.folder("nats");
+        Self { folder, release, process: None, port: free_port(), web: free_port(), arguments }
+    }
+
+    /// Three that know each other.
+    pub(crate) fn cluster(release: Release) -> [Self; 3] {
+        let places = [free_port(), free_port(), free_port()].map(|port| format!("nats://127.0.0.1:{port}"));
+        let node = |number: usize| {
+            let name = format!("node{number}");
+            let (own, all) = (places[number].as_str(), places.join(","));
+            let arguments = ["--server_name", &name, "--cluster_name", "shop", "--cluster", own, "--routes", &all]
+                .map(str::to_owned);
+            let mut server = Self::new(release, arguments.to_vec());
+            server.spawn();
+            server
+        };
+        let mut nodes = [node(0), node(1), node(2)];
+        nodes.iter_mut().for_each(Self::wait);
+        nodes
+    }
+
     pub(crate) fn up(&mut self) {
+        self.spawn();
+        self.wait();
+    }
+
+    fn spawn(&mut self) {
         let mut command = self.release.command("nats", "/usr/sbin/nats-server");
         command.args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-m", &self.web.to_string(), "-js", "-sd"]);
-        command.arg(self.folder.inside());
-        let process = self.process.insert(Process::start(&mut command, &self.folder.path().join("log")));
+        command.arg(self.folder.inside()).args(&self.arguments);
+        self.process = Some(Process::start(&mut command, &self.folder.path().join("log")));
+    }
+
+    fn wait(&mut self) {
+        let process = self.process.as_mut().unwrap();
         wait_for("a NATS that answers", Duration::from_secs(20), || {
             process.check();
             get(self.web, "/healthz", &[])
@@ -97,6 +128,14 @@ impl Client {
         answer
     }
 
+    /// The same, and whether it was done: a cluster does nothing until it has chosen a leader.
+    pub(crate) fn try_jetstream(&mut self, what: &str, payload: &str) -> Result<(), String> {
+        self.ask(&format!("$JS.API.{what}"), payload);
+        let (_, answer) = self.message();
+        let done = serde_json::from_str(&answer).is_ok_and(|answer: Value| answer["error"].is_null());
+        if done { Ok(()) } else { Err(answer) }
+    }
+
     /// Ten messages in `ORDERS`; `billing` took four, acknowledged two and gave one back, and took that again.
     pub(crate) fn orders(&mut self) {
         self.jetstream("STREAM.CREATE.ORDERS", r#"{"name":"ORDERS","subjects":["orders.>"],"max_bytes":1048576}"#);
@@ -115,6 +154,9 @@ impl Client {
         self.publish(&taken[3], "-NAK");
         self.ask(next, r#"{"batch":1}"#);
         assert!(!self.message().0.is_empty());
+        // One that nobody ever asked for a message.
+        let config = r#"{"stream_name":"ORDERS","config":{"durable_name":"nobody","ack_policy":"explicit"}}"#;
+        self.jetstream("CONSUMER.DURABLE.CREATE.ORDERS.nobody", config);
         // One that waits for the next message of another consumer.
         self.jetstream(
             "CONSUMER.DURABLE.CREATE.ORDERS.mail",

@@ -254,6 +254,32 @@ fn ten_thousand_queues_and_hostile_keys_are_bounded_and_take_nothing_from_the_ot
 }
 
 #[test]
+fn a_worker_of_a_queue_that_may_not_be_read_is_told_with_what_is_missing_and_is_no_fault() {
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    server.ask(&["HSET", "bull:mail:meta", "version", "bullmq:6.7.0"]);
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    std::io::Write::write_all(&mut client, b"CLIENT SETNAME bull:bWFpbA==\r\n").unwrap();
+    std::io::Read::read_exact(&mut client, &mut [0; 5]).unwrap();
+    // What the grant for a server that was found gives, and no keys.
+    let granted = RIGHTS.split(" %R~").next().unwrap();
+    let everything = || Queues::new(Wanted::Auto, Wanted::Auto, vec![], vec![]);
+    let mut collector = Collector::new(with_rights(&server, granted), everything());
+    let found = runtime().block_on(one(&mut collector, LIMIT));
+    assert!(found.result.is_ok() && found.value("redis.uptime", &[]).is_some(), "{:?}", found.result);
+    let missing = RIGHTS.split_once("%R~").unwrap().1.replace(" +scan", "");
+    assert!(collector.detail().contains(&format!("without %R~{missing}")), "{}", collector.detail());
+    // Whoever names the queue asked for it.
+    let named = Queues::new(Wanted::Named(vec!["mail".into()]), Wanted::None, vec![], vec![]);
+    let refused = runtime().block_on(one(&mut Collector::new(with_rights(&server, granted), named), LIMIT)).result;
+    assert!(refused.is_err_and(|why| why.to_string().contains("NOPERM")));
+    // The line that it told, given.
+    let mut collector = Collector::new(with_rights(&server, RIGHTS), everything());
+    let found = runtime().block_on(one(&mut collector, LIMIT));
+    assert_eq!(value(&found, "mail", "queue.consumers", None), Some(1.0));
+    assert!(!collector.detail().contains("BullMQ"), "{}", collector.detail());
+}
+
+#[test]
 fn rights_that_are_missing_are_told_and_the_rest_is_read() {
     let server = Redis::start(Release::Here, "redis-server", &[]);
     server.ask(&["HSET", "bull:mail:meta", "version", "bullmq:6.7.0"]);

@@ -17,6 +17,9 @@ pub(crate) enum Mood {
     Garbage,
     /// JSON of other shapes.
     Odd,
+    /// JSON that is no object.
+    List,
+    Text,
     /// The truth.
     Good,
 }
@@ -28,7 +31,7 @@ pub(crate) struct Fake {
     asked: Arc<AtomicUsize>,
 }
 
-const MOODS: [Mood; 4] = [Mood::Endless, Mood::Garbage, Mood::Odd, Mood::Good];
+const MOODS: [Mood; 6] = [Mood::Endless, Mood::Garbage, Mood::Odd, Mood::List, Mood::Text, Mood::Good];
 
 impl Fake {
     pub(crate) fn start(pages: Pages) -> Self {
@@ -77,6 +80,8 @@ fn answer(mut stream: TcpStream, mood: Mood, pages: Pages) -> Option<()> {
             let odd = r#"{"items":{"a":[null]},"page_count":"x","streams":-1,"version":7,"jetstream":{"a":1}}"#;
             stream.write_all(format!("{good}\r\n{odd}").as_bytes()).ok()
         }
+        Mood::List => stream.write_all(format!("{good}\r\n[]").as_bytes()).ok(),
+        Mood::Text => stream.write_all(format!("{good}\r\n\"ok\"").as_bytes()).ok(),
         Mood::Good => {
             let body = pages(&path);
             let head = if body.is_empty() { "HTTP/1.1 404 Not Found\r\nConnection: close\r\n" } else { good };

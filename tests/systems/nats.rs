@@ -45,12 +45,14 @@ fn the_streams_and_consumers_of_nats_are_counted() {
         assert!(ready + active == 8.0 && (2.0..=3.0).contains(&active), "{release:?}: {ready} {active}");
         assert_eq!(messages("ORDERS/mail"), [Some(0.0), Some(0.0)], "{release:?}");
         let consumers = |queue| value(&found, queue, "queue.consumers", None);
-        assert_eq!([consumers("ORDERS/billing"), consumers("ORDERS/mail")], [Some(0.0), Some(1.0)], "{release:?}");
+        // It has no request open, as each was answered at once, and yet somebody works there.
+        assert_eq!([consumers("ORDERS/billing"), consumers("ORDERS/mail")], [Some(1.0), Some(1.0)], "{release:?}");
+        assert_eq!(consumers("ORDERS/nobody"), Some(0.0), "{release:?}");
         assert_eq!(value(&found, "ORDERS/billing", "queue.completed", None), Some(2.0), "{release:?}");
         let billing = [("messaging.destination.name", "ORDERS/billing")];
         let redelivered = found.value("nats.consumer.redelivered", &billing).unwrap();
         assert_eq!(redelivered, if active == 2.0 { 1.0 } else { redelivered }, "{release:?}");
-        assert_eq!(found.all("queue.completed", &[]).len(), 2, "one without a name is no queue");
+        assert_eq!(found.all("queue.completed", &[]).len(), 3, "one without a name is no queue");
         let stream = [("nats.stream.name", "ORDERS")];
         assert_eq!(found.value("nats.stream.messages", &stream), Some(10.0));
         assert_eq!(found.value("nats.stream.last_sequence", &stream), Some(10.0));
@@ -143,9 +145,11 @@ fn a_nats_that_lies_or_has_ten_thousand_streams_is_bounded() {
     fake.set(Mood::Garbage);
     let garbage = runtime.block_on(one(&mut collector, LIMIT)).result.unwrap_err().to_string();
     assert!(garbage.len() < 500 && !garbage.contains('\u{1b}'), "{garbage}");
-    fake.set(Mood::Odd);
-    let odd = runtime.block_on(one(&mut collector, LIMIT));
-    assert!(odd.result.is_ok() && odd.all("nats.stream.messages", &[]).is_empty());
+    for mood in [Mood::Odd, Mood::List, Mood::Text] {
+        fake.set(mood);
+        let odd = runtime.block_on(one(&mut collector, LIMIT));
+        assert!(odd.result.is_ok() && odd.all("nats.stream.messages", &[]).is_empty(), "{mood:?}: {:?}", odd.result);
+    }
     fake.set(Mood::Good);
     fake.asked();
     let found = round(&mut collector);
@@ -154,4 +158,93 @@ fn a_nats_that_lies_or_has_ten_thousand_streams_is_bounded() {
     assert_eq!((lengths.len(), lengths[0]), (256, 9_999.0), "the longest are told apart");
     assert!(collector.detail().contains("too many to read their consumers"), "{}", collector.detail());
     assert_eq!(found.value("nats.stream.left_out", &[]), Some(9_744.0));
+}
+
+/// Consumers that were last asked for a message so many seconds ago, each with an open request less than its number.
+fn workers(path: &str) -> String {
+    match path {
+        "/varz" => r#"{"version":"2.15.1","now":"2026-01-01T00:10:00Z","jetstream":{"config":{}}}"#.into(),
+        "/jsz" => r#"{"streams":1,"consumers":6}"#.into(),
+        _ => {
+            // As 2.15 writes them: its open requests, when it took and acknowledged one last, and its `ack_wait`.
+            let consumers = [
+                ("busy", 0, "00:09:01", "00:00:00", 30),
+                ("gone", 0, "00:08:59", "00:08:59", 30),
+                ("long", 0, "00:06:01", "00:00:00", 120),
+                ("long-gone", 0, "00:05:59", "00:05:59", 120),
+                ("batch", 0, "00:00:00", "00:09:30", 30),
+                ("many", 3, "00:09:59", "00:09:59", 30),
+            ];
+            let consumer = |(name, waiting, taken, done, wait): (&str, u32, &str, &str, u64)| {
+                let at = |time| format!(r#"{{"consumer_seq":7,"last_active":"2026-01-01T{time}.5Z"}}"#);
+                format!(
+                    r#"{{"name":"{name}","config":{{"durable_name":"{name}","ack_wait":{}}},"delivered":{},
+                    "ack_floor":{},"num_waiting":{waiting},"num_pending":9}}"#,
+                    wait * 1_000_000_000,
+                    at(taken),
+                    at(done)
+                )
+            };
+            let consumers = consumers.map(consumer).join(",");
+            let stream = format!(r#"{{"name":"S","state":{{"messages":9}},"consumer_detail":[{consumers}]}}"#);
+            format!(r#"{{"account_details":[{{"name":"$G","stream_detail":[{stream}]}}]}}"#)
+        }
+    }
+}
+
+#[test]
+fn workers_that_pull_through_a_backlog_are_there_and_those_that_are_gone_are_not() {
+    let fake = Fake::start(workers);
+    fake.set(Mood::Good);
+    let found = round(&mut collector(fake.port));
+    let told = |name: &str| value(&found, &format!("S/{name}"), "queue.consumers", None);
+    let names = ["busy", "gone", "long", "long-gone", "batch", "many"];
+    assert_eq!(names.map(told), [1.0, 0.0, 1.0, 0.0, 1.0, 3.0].map(Some));
+}
+
+/// Streams of equal length in two accounts, in another order each time; one has many consumers, those without a name first.
+fn many_consumers(path: &str) -> String {
+    match path {
+        "/varz" => r#"{"version":"2.15.1","jetstream":{"config":{}}}"#.into(),
+        "/jsz" => r#"{"streams":300,"consumers":155}"#.into(),
+        _ => {
+            let consumer = |name: &str, pending: usize, durable: &str| {
+                format!(r#"{{"name":"{name}","config":{{"durable_name":"{durable}"}},"num_pending":{pending}}}"#)
+            };
+            let nameless = (0..100).map(|number| consumer(&format!("e{number}"), 1000, ""));
+            let named = (0..55).rev().map(|number| {
+                let name = format!("d{number:02}");
+                consumer(&name, if number == 54 { 7 } else { 0 }, &name)
+            });
+            let consumers = nameless.chain(named).collect::<Vec<_>>().join(",");
+            let stream = |number: usize| {
+                let (length, consumers) = if number == 0 { (9, consumers.as_str()) } else { (1, "") };
+                let state = format!(r#"{{"messages":{length}}}"#);
+                format!(r#"{{"name":"S{number:03}","state":{state},"consumer_detail":[{consumers}]}}"#)
+            };
+            let account = |name: &str, numbers: &mut dyn Iterator<Item = usize>| {
+                let streams = numbers.map(stream).collect::<Vec<_>>().join(",");
+                format!(r#"{{"name":"{name}","stream_detail":[{streams}]}}"#)
+            };
+            let accounts = [account("B", &mut (150..300).rev()), account("A", &mut (0..150).rev())].join(",");
+            format!(r#"{{"account_details":[{accounts}]}}"#)
+        }
+    }
+}
+
+#[test]
+fn of_too_many_consumers_and_streams_the_same_ones_are_told_each_time_and_the_others_are_counted() {
+    let fake = Fake::start(many_consumers);
+    fake.set(Mood::Good);
+    let mut collector = collector(fake.port);
+    let found = round(&mut collector);
+    let ready = |name: &str| found.all("queue.messages", &[("messaging.destination.name", name), ("state", "ready")]);
+    assert_eq!(found.all("queue.messages", &[("state", "ready")]).len(), 50);
+    assert_eq!((ready("S000/d54"), ready("S000/d00"), ready("S000/d48")), (vec![7.0], vec![0.0], vec![0.0]));
+    assert_eq!(ready("S000/d49"), [] as [f64; 0], "equal ones by their names");
+    assert_eq!(found.value("nats.consumer.left_out", &[]), Some(5.0));
+    assert!(collector.detail().contains("; 5 consumers are not told apart"), "{}", collector.detail());
+    let stream = |name: &str| found.all("nats.stream.messages", &[("nats.stream.name", name)]).len();
+    assert_eq!([stream("S000"), stream("S149"), stream("S150"), stream("S255"), stream("S256")], [1, 1, 1, 1, 0]);
+    assert_eq!(found.value("nats.stream.left_out", &[]), Some(44.0));
 }

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// The lines of `src/collect/redis.rs`.
 const RIGHTS: &str = "+ping +info +slowlog|get +slowlog|len +latency|latest +client|list %R~queue* %R~retry \
                       %R~schedule %R~dead %R~processes %R~stat:* %R~*:* +llen +zcard +lindex +scard +smembers +hmget \
-                      +get +hvals";
+                      +get +hkeys +hstrlen";
 
 /// A worker with two places that holds one job.
 struct Sidekiq {
@@ -126,18 +126,19 @@ fn the_jobs_of_sidekiq_are_counted_as_its_worker_left_them() {
         sidekiq.process.signal(Signal::STOP);
         server.ask(&["CONFIG", "RESETSTAT"]);
         assert!(runtime.block_on(one(&mut collector, LIMIT)).result.is_ok());
-        // 9 in a round, 2 for a queue with jobs and 1 for an empty one, 3 for each process: as its docs say.
-        let asked = super::bullmq::calls(&server, "llen lindex zcard get scard smembers hmget hvals");
+        // 9 in a round, 2 for a queue with jobs and 1 for an empty one, 3 for a process, and 1 and 1 as it has a job: as its
+        // docs say.
+        let asked = super::bullmq::calls(&server, "llen lindex zcard get scard smembers hmget hkeys hstrlen");
         sidekiq.process.signal(Signal::CONT);
-        assert_eq!(asked, 9 + 2 + 1 + 3);
+        assert_eq!(asked, 9 + 2 + 1 + 3 + 1 + 1);
         // Who gave the rights of an earlier version loses nothing else.
         let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());
         let mut collector =
-            Collector::new(with_rights(&server, &RIGHTS.replace("+hvals", "").replace("+scard ", "")), queues);
+            Collector::new(with_rights(&server, &RIGHTS.replace("+hkeys +hstrlen", "").replace("+scard ", "")), queues);
         let found = runtime.block_on(one(&mut collector, LIMIT));
         assert!(found.result.is_ok() && value(&found, "*", "queue.failed", None) == Some(3.0), "{release:?}");
         assert_eq!(found.value("sidekiq.job.running.max", &[]), None);
-        assert!(collector.detail().contains("cannot be read without +hvals"), "{}", collector.detail());
+        assert!(collector.detail().contains("cannot be read without +hkeys"), "{}", collector.detail());
         // Nor who gave none for queues.
         let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());
         let plain = RIGHTS.split(" %R~queue").next().unwrap();
@@ -181,4 +182,57 @@ fn a_process_that_hangs_and_the_job_that_runs_longest_are_told() {
     assert_eq!(found.value("sidekiq.process.redis.round_trip.max", &[]), Some(0.003));
     assert_eq!(value(&found, "*", "queue.consumers", None), Some(3.0));
     assert!(!format!("{:?}", found.samples).contains("secret"));
+}
+
+#[test]
+fn jobs_of_any_size_cost_their_age_and_nothing_else() {
+    let server = Redis::start(Release::Here, "redis-server", &[]);
+    let seconds = now() / 1_000_000_000;
+    // Of a queue: as large as three such answers may be together, and a small one behind it in the order of names. Of a
+    // process: one of 900 seconds, and one of 2 MiB that has run for longer.
+    let fill = format!(
+        "local job = '{{\"enqueued_at\":{}.5,\"run_at\":{},\"args\":[\"secret' \
+         redis.call('SADD', 'queues', 'large', 'small') redis.call('SADD', 'processes', 'a:1:aa', 'b:2:bb') \
+         redis.call('LPUSH', 'queue:large', job .. string.rep('x', 41943040) .. '\"]}}') \
+         redis.call('LPUSH', 'queue:small', job .. '\"]}}') \
+         redis.call('HSET', 'a:1:aa', 'info', '{{}}', 'busy', '2') redis.call('HSET', 'b:2:bb', 'info', '{{}}') \
+         redis.call('HSET', 'a:1:aa:work', 't1', job .. '\"]}}', 't2', job .. string.rep('x', 2097152) .. '\"]}}')",
+        seconds - 100,
+        seconds - 900
+    );
+    server.ask(&["EVAL", &fill, "0"]);
+    let runtime = runtime();
+    let queues = Queues::new(Wanted::None, Wanted::Auto, Vec::new(), Vec::new());
+    let mut collector = Collector::new(with_rights(&server, RIGHTS), queues);
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    let rounds = [(); 3].map(|()| {
+        let found = runtime.block_on(one(&mut collector, LIMIT));
+        found.result.as_ref().unwrap_or_else(|error| panic!("{error}"));
+        let ready = ["large", "small"].map(|queue| value(&found, queue, "queue.messages", Some("ready")));
+        assert_eq!(ready, [Some(1.0), Some(1.0)]);
+        assert_eq!(value(&found, "*", "queue.failed", None), Some(0.0));
+        let running = found.value("sidekiq.job.running.max", &[]).unwrap();
+        assert!((900.0..960.0).contains(&running), "{running}");
+        let detail = collector.detail();
+        assert!(
+            detail.contains("1 running jobs of Sidekiq are too large") && detail.contains("that of large"),
+            "{detail}"
+        );
+        assert_eq!(value(&found, "large", "queue.oldest.age", None), None, "absent, not 0");
+        value(&found, "small", "queue.oldest.age", None)
+    });
+    // The connection of the first round ended with the large one, which is not asked for again.
+    assert!(rounds[0].is_none() && rounds[1..].iter().flatten().all(|age| (100.0..160.0).contains(age)), "{rounds:?}");
+    assert_eq!(rounds[1..].iter().flatten().count(), 2);
+    let sent: u64 = server
+        .ask(&["INFO", "stats"])
+        .split("total_net_output_bytes:")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(sent < 60 << 20, "{sent} bytes: it was sent once at most");
 }

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::rules::is_looked_in;
+use crate::collect::address::Url;
+use crate::collect::dial::Address;
 
 /// What the collector of Redis reads of the server itself.
 const REDIS: &str = "-@all +ping +info '+slowlog|get' '+slowlog|len' '+latency|latest' '+client|list'";
@@ -34,16 +36,11 @@ pub(super) fn postgres_by_password(url: &str, at: SocketAddr) -> String {
 
 /// A line of its access list.
 pub(super) fn redis(url: &str) -> String {
-    let place = match url.strip_prefix("redis+unix://") {
-        Some(path) => format!("-s {}", shell(path)),
-        None => {
-            let at: Option<SocketAddr> = url.trim_start_matches("redis://").parse().ok();
-            match at {
-                Some(at) if at.ip() == std::net::Ipv4Addr::LOCALHOST => format!("-p {}", at.port()),
-                Some(at) => format!("-h {} -p {}", at.ip(), at.port()),
-                None => String::new(),
-            }
-        }
+    let place = match Url::parse(url, &["redis", "redis+unix"], 6379).map(|url| url.address) {
+        Ok(Address::Unix(path)) => format!("-s {}", shell(&path.to_string_lossy())),
+        Ok(Address::Tcp(host, port)) if host == "127.0.0.1" => format!("-p {port}"),
+        Ok(Address::Tcp(host, port)) => format!("-h {host} -p {port}"),
+        Err(_) => String::new(),
     };
     let url = url.replacen("://", "://plimsoll@", 1);
     let acl = format!("redis-cli {place} --askpass ACL SETUSER plimsoll on '>PASSWORD' {REDIS}");

@@ -185,6 +185,8 @@ impl Node {
 
 fn read_node(body: &[u8]) -> Result<Node, Fault> {
     let mut out = Node::default();
+    // The lines of a family stand together.
+    let (mut last, mut family) = (String::new(), None);
     text::parse(body, false, &mut |line| {
         let Line::Sample { name, labels, value } = line else { return };
         let label = |wanted: &str| labels.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value);
@@ -192,7 +194,11 @@ fn read_node(body: &[u8]) -> Result<Node, Fault> {
             "rabbitmq_identity_info" => out.name = label("rabbitmq_node").to_owned(),
             "rabbitmq_build_info" => out.version = shown(label("rabbitmq_version")),
             _ => {
-                let family = FAMILIES.iter().find(|family| family.name == name);
+                if last != name {
+                    last.clear();
+                    last.push_str(name);
+                    family = FAMILIES.iter().find(|family| family.name == name);
+                }
                 if let (Some(family), Some(value)) = (family, good(value)) {
                     *out.sums.entry(family.name).or_default() += value;
                 }

@@ -27,6 +27,9 @@ const OVERDUE: Desc = Desc::gauge(
     "For how long the first delayed job has been due: above a few seconds, no worker of the queue lives.",
 );
 
+/// The commands that a queue takes.
+pub(super) const RIGHTS: &str = "+hget +hmget +llen +zcard +zrange +lindex +exists";
+
 /// BullMQ's own prefix: of such queues none is told.
 const PREFIX: &str = "bull";
 

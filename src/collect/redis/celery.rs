@@ -39,7 +39,7 @@ pub(super) async fn read(
             names.iter().flat_map(|name| keys(name).map(|key| vec!["LLEN".to_owned(), key])).collect();
         let lengths = session.ask_all(&commands).await?;
         for (name, lengths) in names.iter().zip(lengths.chunks(PRIORITIES.len())) {
-            let ready = lengths.iter().map(count).sum();
+            let ready = lengths.iter().map(count).fold(0, u64::saturating_add);
             Queue { system: "celery", name, ready: Some(ready), ..Queue::default() }.put(out);
         }
     }

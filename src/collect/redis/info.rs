@@ -130,7 +130,8 @@ const KEYS: Desc = Desc::gauge("redis.db.keys", "{key}", "Keys of a database.");
 const EXPIRES: Desc = Desc::gauge("redis.db.expires", "{key}", "Keys of a database that have a time to live.");
 const AVG_TTL: Desc = Desc::gauge("redis.db.avg_ttl", "ms", "Mean time to live of those keys.");
 const SAVE_OK: Desc = Desc::gauge("redis.rdb.save.ok", "", "1 when the last dump was written, 0 when it failed.");
-const SAVE_AGE: Desc = Desc::gauge("redis.rdb.save.age", "s", "Time since the last dump; absent where none is made.");
+const SAVE_AGE: Desc =
+    Desc::gauge("redis.rdb.save.age", "s", "Time since the last dump; where none was made yet, since the start.");
 const AOF_OK: Desc = Desc::gauge(
     "redis.aof.write.ok",
     "",
@@ -140,7 +141,7 @@ const LOADING: Desc = Desc::gauge("redis.loading", "", "1 while the server loads
 const ERRORS: Desc = Desc::counter("redis.errors", "{error}", "Errors that were answered, by kind; since 6.2.");
 const CLUSTER: Desc = Desc::gauge("redis.cluster.enabled", "", "1 on a node of a cluster.");
 
-/// Kinds of errors and commands that are told apart.
+/// Commands, commands' latencies, errors and databases that are told apart, of each.
 const MAX_KINDS: usize = 200;
 
 /// The fields of an INFO.
@@ -300,6 +301,10 @@ impl<'a> Info<'a> {
         }
         let end = self.number("master_repl_offset");
         for (_, line) in self.named.iter().filter(|(name, _)| name.starts_with("slave")) {
+            // One that is still sent its first copy has acknowledged nothing, and is not behind by all there is.
+            if part(line, "state").is_some_and(|state| state != "online") {
+                continue;
+            }
             let replica = format!("{}:{}", part(line, "ip").unwrap_or("?"), part(line, "port").unwrap_or("?"));
             let own = [("replica", replica.as_str())];
             let number = |name| part(line, name).and_then(|text| text.parse::<f64>().ok());
@@ -316,7 +321,15 @@ impl<'a> Info<'a> {
     }
 
     fn put_named(&self, out: &mut Samples) {
-        for (name, line) in self.named.iter().take(MAX_KINDS * 3) {
+        let mut told = HashMap::new();
+        for (name, line) in &self.named {
+            // Each kind by itself, or those that INFO names first would take the place of the others.
+            let kind = name.split('_').next().unwrap_or_default().trim_end_matches(|c: char| c.is_ascii_digit());
+            let so_far: &mut usize = told.entry(kind).or_default();
+            *so_far += 1;
+            if *so_far > MAX_KINDS {
+                continue;
+            }
             let number = |field| part(line, field).and_then(|text| text.parse::<f64>().ok());
             if let Some(command) = name.strip_prefix("cmdstat_") {
                 let own = [("cmd", command)];

@@ -1,7 +1,7 @@
 //! Which queues are read: lists of names, or `auto`, which looks without walking through all keys.
 
 use self::search::Search;
-use super::session::Session;
+use super::session::{Session, is_elsewhere, is_forbidden};
 use super::{bullmq, celery, sidekiq, streams};
 use crate::collect::CollectError;
 use crate::signal::metrics::Samples;
@@ -26,10 +26,13 @@ pub enum Wanted {
 pub struct Queues {
     bullmq: Search,
     sidekiq: Wanted,
+    large: sidekiq::Large,
     celery: Vec<String>,
     streams: Vec<String>,
     lacking: Vec<String>,
     read: usize,
+    /// Whether the keys of one lie on another node of the cluster.
+    elsewhere: bool,
 }
 
 /// Prefixes of BullMQ's keys in one server.
@@ -61,18 +64,19 @@ impl Queues {
     }
 
     /// Reads all; one kind that fails takes nothing from the others.
-    pub(super) async fn read(&mut self, session: &mut Session, out: &mut Samples) -> Result<(), CollectError> {
+    /// `clients` are those of the server.
+    pub(super) async fn read(
+        &mut self,
+        session: &mut Session,
+        clients: f64,
+        out: &mut Samples,
+    ) -> Result<(), CollectError> {
         self.lacking.clear();
-        self.read = 0;
-        self.bullmq.look(session).await?;
+        (self.read, self.elsewhere) = (0, false);
+        self.bullmq.look(session, clients).await?;
         self.bullmq.tell(&mut self.lacking);
         let mut failed = None;
-        let tells_absent = self.bullmq.tells_absent();
-        for (place, workers) in self.bullmq.places() {
-            let at = bullmq::At { prefix: &place.prefix, name: &place.queue, workers, tells_absent };
-            let read = bullmq::read(session, &at, out).await;
-            self.took(read.map(usize::from), &mut failed)?;
-        }
+        self.read_bullmq(session, &mut failed, out).await?;
         if !self.celery.is_empty() {
             let names = self.celery.get(..MAX_QUEUES).unwrap_or(&self.celery);
             let read = celery::read(session, names, &mut self.lacking, out).await;
@@ -86,16 +90,44 @@ impl Queues {
         if forbidden {
             self.lacking.push("how long the consumers of streams are idle needs +xinfo|consumers".into());
         }
-        // The last, as the jobs that run may be larger than what is taken.
+        // The last, as its oldest jobs may be larger than what is taken.
         if self.sidekiq != Wanted::None {
             let only = match &self.sidekiq {
                 Wanted::Named(names) => Some(names.as_slice()),
                 _ => None,
             };
-            let read = sidekiq::read(session, only, &mut self.lacking, out).await;
+            let read = sidekiq::read(session, only, &mut self.large, &mut self.lacking, out).await;
             self.took(read, &mut failed)?;
         }
+        if self.elsewhere {
+            self.lacking
+                .push("queues that lie on other nodes of the cluster are read there only: watch each node".into());
+        }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Who named no queue asked for none: that those which were found may not be read is no fault.
+    async fn read_bullmq(
+        &mut self,
+        session: &mut Session,
+        failed: &mut Option<CollectError>,
+        out: &mut Samples,
+    ) -> Result<(), CollectError> {
+        let (tells_absent, are_found) = (self.bullmq.tells_absent(), self.bullmq.wanted == Wanted::Auto);
+        let mut closed: Vec<String> = Vec::new();
+        for (place, workers) in self.bullmq.places() {
+            if closed.contains(&place.prefix) {
+                continue;
+            }
+            let at = bullmq::At { prefix: &place.prefix, name: &place.queue, workers, tells_absent };
+            match bullmq::read(session, &at, out).await {
+                Err(error) if are_found && is_forbidden(&error) => closed.push(place.prefix),
+                read => self.took(read.map(usize::from), failed)?,
+            }
+        }
+        let needs = |prefix| format!("BullMQ's queues may not be read without %R~{prefix}:* {}", bullmq::RIGHTS);
+        self.lacking.extend(closed.iter().map(needs));
+        Ok(())
     }
 
     fn took(
@@ -105,6 +137,7 @@ impl Queues {
     ) -> Result<(), CollectError> {
         match read {
             Ok(count) => self.read += count,
+            Err(error) if is_elsewhere(&error) => self.elsewhere = true,
             Err(error @ CollectError::Query(_)) => {
                 failed.get_or_insert(error);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
 use tokio::task::JoinHandle;
 
 use crate::base::http::shown;
@@ -49,39 +49,62 @@ impl Target {
         let budget = Budget::new(MAX_ANSWERS);
         let stream =
             dial(&self.address, self.tls.as_ref(), &budget).await.map_err(|error| failed(&self.name, &error))?;
-        let mut info = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP2)
-            .set_skip_set_lib_name()
-            .set_db(self.database);
-        if let Some(username) = &self.username {
-            info = info.set_username(username);
-        }
-        if let Some(password) = &self.password {
-            info = info.set_password(password.expose_secret());
-        }
+        // The library would take every error for a wrong password: so the login is our own.
+        let info = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2).set_skip_set_lib_name();
         // The round's time holds, and not half a second for each answer: a server that is slow is read all the same.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&info, stream, config).await.map_err(|error| self.told(&error))?;
-        Ok(Session { connection, driver: tokio::spawn(driver), budget, name: self.name.clone() })
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
+            .await
+            .map_err(|error| CollectError::Connect(format!("{}: {}", self.name, shown(&error.to_string()))))?;
+        let mut session = Session { connection, driver: tokio::spawn(driver), budget, name: self.name.clone() };
+        self.log_in(&mut session).await?;
+        Ok(session)
     }
 
-    fn told(&self, error: &RedisError) -> CollectError {
-        let denied = error.kind() == ErrorKind::AuthenticationFailed
-            || matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED"));
-        let text = shown(&error.to_string());
-        if denied {
-            CollectError::Denied(format!("{} refuses the login: {text}", self.name))
-        } else {
-            CollectError::Connect(format!("{}: {text}", self.name))
+    async fn log_in(&self, session: &mut Session) -> Result<(), CollectError> {
+        let told = |error| match error {
+            CollectError::Query(why) if is_refusal(&why) => {
+                CollectError::Denied(format!("{} refuses the login: {why}", self.name))
+            }
+            CollectError::Query(why) => CollectError::Connect(format!("{}: {why}", self.name)),
+            other => other,
+        };
+        if let Some(password) = &self.password {
+            let word = password.expose_secret();
+            let login = match &self.username {
+                Some(username) => session.ask(&["AUTH", username, word]).await,
+                None => session.ask(&["AUTH", word]).await,
+            };
+            login.map_err(told)?;
         }
+        if self.database != 0 {
+            session.ask(&["SELECT", &self.database.to_string()]).await.map_err(told)?;
+        }
+        Ok(())
     }
+}
+
+/// Whether an answer to a login says that we are not wanted, and not that the server is full or in trouble.
+fn is_refusal(why: &str) -> bool {
+    matches!(why.split(": ").nth(1), Some("WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED"))
+        || why.contains("without any password")
 }
 
 impl Session {
     /// Gives the next answers their full room.
     pub fn renew(&self) {
         self.budget.renew(MAX_ANSWERS);
+    }
+
+    /// Whether the server sent more than is taken: then nothing more comes.
+    pub fn is_spent(&self) -> bool {
+        self.budget.is_spent()
+    }
+
+    /// Whether the server still listens: one with a `timeout` hangs up on those who were silent between two rounds.
+    pub async fn is_there(&mut self) -> bool {
+        self.renew();
+        !matches!(self.ask(&["PING"]).await, Err(CollectError::Connect(_) | CollectError::Parse(_)))
     }
 
     /// Sends one command.
@@ -139,10 +162,13 @@ impl Session {
         if error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error() {
             return CollectError::Connect(format!("{}: the connection was lost: {text}", self.name));
         }
-        if error.code() == Some("NOAUTH") || error.kind() == ErrorKind::AuthenticationFailed {
-            return CollectError::Denied(format!("{} asks for a login: {text}", self.name));
+        match error.code() {
+            Some("NOAUTH") => CollectError::Denied(format!("{} asks for a login: {text}", self.name)),
+            Some("DENIED") => CollectError::Denied(format!("{} refuses us: {text}", self.name)),
+            // It says so instead of the answer, and hangs up.
+            _ if text.contains("max number of clients") => CollectError::Connect(format!("{}: {text}", self.name)),
+            code => CollectError::Query(format!("{name}: {}: {text}", code.unwrap_or("ERR"))),
         }
-        CollectError::Query(format!("{name}: {}: {text}", error.code().unwrap_or("ERR")))
     }
 }
 
@@ -163,6 +189,16 @@ impl Drop for Session {
 /// Whether the access list refused a command.
 pub fn is_forbidden(error: &CollectError) -> bool {
     matches!(error, CollectError::Query(why) if why.contains("NOPERM"))
+}
+
+/// Whether the key is another node's of a cluster, or nobody's. A cluster that as a whole serves nobody is none of it.
+pub fn is_elsewhere(error: &CollectError) -> bool {
+    let CollectError::Query(why) = error else { return false };
+    match why.split(": ").nth(1) {
+        Some("MOVED" | "ASK") => true,
+        Some("CLUSTERDOWN") => why.contains("lot not served"),
+        _ => false,
+    }
 }
 
 /// A value's text: a string, a status or a number.

@@ -7,17 +7,20 @@
 //! What the processes say of themselves stands under names of its own, as the worst of all: their ids change with each
 //! start. A process that is killed is gone from Redis a minute after its last heartbeat, with what it worked on.
 //!
-//! Cost: 9 commands in a round, 2 for each queue with jobs, 1 for an empty one, 3 for each process. The lengths of 20
-//! queues come at once; the oldest job of each and the jobs that run, which may be large, one after the other: they are
-//! read for their times and dropped, as Redis holds nothing smaller.
+//! Cost: 9 commands in a round, 2 for each queue with jobs, 1 for an empty one, 3 for each process, and for one that works
+//! 1 more and 1 for each job. The lengths of 20 queues come at once; the oldest job of each, which may be large, one after
+//! the other: they are read for their times and dropped, as Redis holds nothing smaller. Of the jobs that run those of
+//! more than a MiB are not read, nor more than 8 MiB of a process.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use redis::Value;
 use serde_json::Value as Json;
 
-use super::session::{Session, int, is_forbidden, items, text};
+use super::session::{Session, int, is_elsewhere, is_forbidden, items, text};
 use crate::base::clock;
+use crate::base::http::shown;
 use crate::collect::CollectError;
 use crate::collect::queue::Queue;
 use crate::signal::metrics::{Desc, Samples};
@@ -42,6 +45,11 @@ const MAX_NAMES: usize = 500;
 const MAX_SET: u64 = 10_000;
 /// Queues or processes that are asked for at once.
 const BATCH: usize = 20;
+/// Bytes of a running job that is read for its time, and of all of a process.
+const MAX_JOB: u64 = 1 << 20;
+const MAX_JOBS: u64 = 8 << 20;
+/// After which time a queue is asked again for its oldest job, when that was too large.
+const AGAIN: Duration = Duration::from_secs(600);
 /// All queues together.
 const ALL: &str = "*";
 
@@ -49,6 +57,7 @@ const ALL: &str = "*";
 pub(super) async fn read(
     session: &mut Session,
     only: Option<&[String]>,
+    large: &mut Large,
     lacking: &mut Vec<String>,
     out: &mut Samples,
 ) -> Result<usize, CollectError> {
@@ -59,15 +68,25 @@ pub(super) async fn read(
             None => return Ok(0),
         },
     };
-    names.truncate(MAX_NAMES);
-    names.sort_unstable();
     let processes = processes(session).await?;
+    if only.is_none() && names.is_empty() && processes.ids.is_empty() {
+        return Ok(0);
+    }
+    for (count, of) in [(names.len(), "queues"), (processes.found, "processes")] {
+        if count > MAX_NAMES {
+            lacking.push(format!("only {MAX_NAMES} of {count} {of} of Sidekiq are read"));
+        }
+    }
+    names.sort_unstable();
+    names.truncate(MAX_NAMES);
+    let mut waiting = Vec::new();
     for names in names.chunks(BATCH) {
-        put_queues(session, names, &processes, out).await?;
+        put_queues(session, names, &processes, &mut waiting, out).await?;
     }
     put_all(session, &processes, out).await?;
-    // The last, as it may be large.
+    // The last, as they may be large.
     put_running(session, &processes, lacking, out).await?;
+    put_ages(session, &waiting, large, lacking, out).await?;
     Ok(names.len())
 }
 
@@ -84,6 +103,8 @@ async fn found(session: &mut Session, lacking: &mut Vec<String>) -> Result<Optio
         Ok(_) => {}
         Err(error) if is_forbidden(&error) => {}
         Err(CollectError::Query(why)) if why.contains("WRONGTYPE") => return Ok(None),
+        // It runs on no cluster: its keys would lie on several nodes.
+        Err(error) if is_elsewhere(&error) => return Ok(None),
         Err(error) => return Err(error),
     }
     match session.ask(&["SMEMBERS", "queues"]).await {
@@ -92,29 +113,30 @@ async fn found(session: &mut Session, lacking: &mut Vec<String>) -> Result<Optio
             lacking.push("Sidekiq's queues cannot be looked for without +smembers on the key queues".into());
             Ok(None)
         }
+        Err(error) if is_elsewhere(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-async fn put_queues(
+async fn put_queues<'a>(
     session: &mut Session,
-    names: &[String],
+    names: &'a [String],
     processes: &Processes,
+    waiting: &mut Vec<&'a str>,
     out: &mut Samples,
 ) -> Result<(), CollectError> {
-    let key = |name: &String| format!("queue:{name}");
-    let lengths: Vec<_> = names.iter().map(|name| vec!["LLEN".to_owned(), key(name)]).collect();
+    let lengths: Vec<_> = names.iter().map(|name| vec!["LLEN".to_owned(), format!("queue:{name}")]).collect();
     let lengths = session.ask_all(&lengths).await?;
-    let now = clock::unix_nanos() as f64 / 1e9;
     for (name, length) in names.iter().zip(&lengths) {
         let ready = count(length);
-        let oldest = if ready == 0 { None } else { Some(oldest(session, &key(name)).await?) };
-        let age = oldest.as_ref().and_then(text).as_deref().and_then(enqueued_at).map(|at| now - at);
+        if ready > 0 {
+            waiting.push(name);
+        }
         let queue = Queue {
             system: "sidekiq",
             name,
             ready: Some(ready),
-            oldest_age: if ready == 0 { Some(0.0) } else { age },
+            oldest_age: (ready == 0).then_some(0.0),
             consumers: Some(processes.listening.get(name).copied().unwrap_or(0)),
             ..Queue::default()
         };
@@ -123,11 +145,40 @@ async fn put_queues(
     Ok(())
 }
 
-/// The job that is taken next. It may be large, and is dropped before the next one comes.
-async fn oldest(session: &mut Session, key: &str) -> Result<Value, CollectError> {
-    session.renew();
-    session.ask(&["LINDEX", key, "-1"]).await
+/// The ages of the jobs that are taken next. A job may be large, and is dropped before the next one comes; how large one
+/// of a list is cannot be asked. One that is larger than what is taken ends the connection: so these are the last.
+async fn put_ages(
+    session: &mut Session,
+    waiting: &[&str],
+    large: &mut Large,
+    lacking: &mut Vec<String>,
+    out: &mut Samples,
+) -> Result<(), CollectError> {
+    large.0.retain(|_, since| since.elapsed() < AGAIN);
+    let now = clock::unix_nanos() as f64 / 1e9;
+    for name in waiting.iter().filter(|name| !large.0.contains_key(**name)).copied().collect::<Vec<_>>() {
+        session.renew();
+        match session.ask(&["LINDEX", &format!("queue:{name}"), "-1"]).await {
+            Err(CollectError::Parse(_)) if session.is_spent() => {
+                large.0.insert(name.to_owned(), Instant::now());
+                break;
+            }
+            oldest => {
+                let age = text(&oldest?).as_deref().and_then(enqueued_at).map(|at| now - at);
+                Queue { system: "sidekiq", name, oldest_age: age, ..Queue::default() }.put(out);
+            }
+        }
+    }
+    if let Some(name) = large.0.keys().next() {
+        let (name, count) = (shown(name), large.0.len());
+        lacking.push(format!("{count} of Sidekiq's oldest jobs are too large to be timed, such as that of {name}"));
+    }
+    Ok(())
 }
+
+/// Queues whose oldest job was larger than what is taken, and when.
+#[derive(Debug, Default)]
+pub(super) struct Large(BTreeMap<String, Instant>);
 
 async fn put_all(session: &mut Session, processes: &Processes, out: &mut Samples) -> Result<(), CollectError> {
     let plain = [
@@ -174,22 +225,25 @@ async fn put_running(
     out: &mut Samples,
 ) -> Result<(), CollectError> {
     let now = clock::unix_nanos() as f64 / 1e9;
-    let mut longest = None;
+    let (mut longest, mut passed_over) = (None, 0);
     for id in &processes.ids {
-        // A job can be large, and is dropped with this process.
+        // What is read of a process is dropped with it.
         session.renew();
-        let ask = |suffix: &str| vec!["HVALS".to_owned(), format!("{id}:{suffix}")];
-        let answers = match session.ask_all(&[ask("work"), ask("workers")]).await {
-            Ok(answers) => answers,
+        let (begun, large) = match begun(session, id).await {
             Err(error) if is_forbidden(&error) => {
-                lacking.push("how long Sidekiq's jobs run cannot be read without +hvals".into());
+                lacking.push("how long Sidekiq's jobs run cannot be read without +hkeys and +hstrlen".into());
                 return Ok(());
             }
-            Err(error) => return Err(error),
+            answer => answer?,
         };
-        let jobs = answers.iter().flat_map(items).filter_map(text);
-        let oldest = jobs.filter_map(|job| run_at(&job)).map(|at| (now - at).max(0.0)).reduce(f64::max);
-        longest = Some(oldest.unwrap_or(0.0).max(longest.unwrap_or(0.0)));
+        passed_over += large;
+        // Nothing runs there, and not only nothing that could be read.
+        let none = (large == 0).then_some(0.0);
+        let oldest = begun.iter().map(|at| (now - at).max(0.0)).reduce(f64::max).or(none);
+        longest = oldest.into_iter().chain(longest).reduce(f64::max);
+    }
+    if passed_over > 0 {
+        lacking.push(format!("{passed_over} running jobs of Sidekiq are too large to be timed"));
     }
     if let Some(longest) = longest {
         out.put(&LONGEST_JOB, longest);
@@ -197,8 +251,38 @@ async fn put_running(
     Ok(())
 }
 
+/// When the jobs of a process were begun, and how many others are too large to be read for that. Their sizes are asked
+/// first: the server would build an answer of any size, whether it is taken or not.
+async fn begun(session: &mut Session, id: &str) -> Result<(Vec<f64>, usize), CollectError> {
+    let keys = ["work", "workers"].map(|suffix| format!("{id}:{suffix}"));
+    let asked = keys.each_ref().map(|key| vec!["HKEYS".to_owned(), key.clone()]);
+    let (mut times, mut large, mut room) = (Vec::new(), 0, MAX_JOBS);
+    for (key, threads) in keys.iter().zip(session.ask_all(&asked).await?) {
+        let threads = strings(&threads);
+        let asked: Vec<_> =
+            threads.iter().map(|thread| vec!["HSTRLEN".to_owned(), key.clone(), thread.clone()]).collect();
+        let sizes = session.ask_all(&asked).await?;
+        let mut jobs = vec!["HMGET".to_owned(), key.clone()];
+        for (thread, size) in threads.into_iter().zip(sizes.iter().map(count)) {
+            if size > MAX_JOB || size > room {
+                large += 1;
+            } else {
+                room -= size;
+                jobs.push(thread);
+            }
+        }
+        if jobs.len() > 2 {
+            let jobs = session.ask_all(&[jobs]).await?;
+            times.extend(jobs.iter().flat_map(items).filter_map(text).filter_map(|job| run_at(&job)));
+        }
+    }
+    Ok((times, large))
+}
+
 #[derive(Debug, Default)]
 struct Processes {
+    /// All that are in the set.
+    found: usize,
     /// Of those that live.
     ids: Vec<String>,
     count: u64,
@@ -217,6 +301,8 @@ async fn processes(session: &mut Session) -> Result<Processes, CollectError> {
     const FIELDS: [&str; 5] = ["info", "busy", "concurrency", "beat", "rtt_us"];
     let mut all = Processes::default();
     let mut ids = strings(&session.ask(&["SMEMBERS", "processes"]).await?);
+    all.found = ids.len();
+    ids.sort_unstable();
     ids.truncate(MAX_NAMES);
     let now = clock::unix_nanos() as f64 / 1e9;
     for ids in ids.chunks(BATCH) {

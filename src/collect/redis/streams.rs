@@ -19,7 +19,7 @@ const LENGTH: Desc =
 const PENDING_IDLE: Desc = Desc::gauge(
     "redis.stream.pending.idle.max",
     "s",
-    "How long ago the oldest entry that was not acknowledged was put in; absent without one.",
+    "How long ago the oldest entry that was not acknowledged was put in; absent without one, and where ids are no times.",
 );
 const CONSUMER_IDLE: Desc = Desc::gauge(
     "redis.stream.consumer.idle.min",
@@ -48,13 +48,14 @@ pub(super) async fn read(
     };
     let length = field(&stream, "length").and_then(int).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
     out.put_with(&LENGTH, &[("messaging.destination.name", name)], length);
-    let newest = field(&stream, "last-generated-id").and_then(text).and_then(|id| millis(&id));
+    let newest = field(&stream, "last-generated-id").and_then(text);
     drop(stream);
     let groups = session.ask(&["XINFO", "GROUPS", name]).await?;
     for group in items(&groups).iter().take(MAX_GROUPS) {
         let Some(group_name) = field(group, "name").and_then(text) else { continue };
-        let pending = session.ask(&["XPENDING", name, &group_name]).await?;
-        put_group(name, &group_name, group, &pending, (newest, length), out);
+        // Without this range the server would count what each consumer has.
+        let pending = session.ask(&["XPENDING", name, &group_name, "-", "+", "1"]).await?;
+        put_group(name, &group_name, group, &pending, (newest.as_deref(), length), out);
         let consumers = field(group, "consumers").and_then(int).unwrap_or(0);
         if (1..=MAX_CONSUMERS).contains(&consumers) && !*forbidden {
             match session.ask(&["XINFO", "CONSUMERS", name, &group_name]).await {
@@ -65,13 +66,16 @@ pub(super) async fn read(
         let seen = field(group, "last-delivered-id").and_then(text).unwrap_or_default();
         session.renew();
         // Before 6.2 there is no word for "behind this one".
-        let next = session.ask(&["XRANGE", name, &behind(&seen), "+", "COUNT", "1"]).await;
-        let waits = next.as_ref().ok().map(|next| items(next).first().and_then(|entry| text(items(entry).first()?)));
-        if let Some(first) = waits {
-            let age = first.and_then(|id| millis(&id)).map_or(0.0, age);
-            let queue = format!("{name}/{group_name}");
-            Queue { system: "redis_streams", name: &queue, oldest_age: Some(age), ..Queue::default() }.put(out);
-        }
+        let next = match session.ask(&["XRANGE", name, &behind(&seen), "+", "COUNT", "1"]).await {
+            Err(CollectError::Query(_)) => continue,
+            next => next?,
+        };
+        let oldest_age = match first_id(&next) {
+            None => Some(0.0),
+            Some(id) => millis(&id).map(age),
+        };
+        let queue = format!("{name}/{group_name}");
+        Queue { system: "redis_streams", name: &queue, oldest_age, ..Queue::default() }.put(out);
     }
     Ok(())
 }
@@ -81,14 +85,14 @@ fn put_group(
     name: &str,
     group: &Value,
     pending: &Value,
-    (newest, length): (Option<i64>, u64),
+    (newest, length): (Option<&str>, u64),
     out: &mut Samples,
 ) {
     let number = |key| field(group, key).and_then(int).and_then(|count| u64::try_from(count).ok());
     let queue = format!("{stream}/{name}");
-    let delivered = field(group, "last-delivered-id").and_then(text).and_then(|id| millis(&id));
+    let delivered = field(group, "last-delivered-id").and_then(text);
     // Where nothing newer was ever put in, the lag is 0 whatever the server can tell.
-    let lag = number("lag").or_else(|| (newest.is_some() && newest == delivered).then_some(0));
+    let lag = number("lag").or_else(|| (newest.is_some() && newest == delivered.as_deref()).then_some(0));
     // The server counts those too that were trimmed before the group saw them: they are gone.
     let lag = lag.map(|lag| lag.min(length));
     let own = Queue {
@@ -101,8 +105,7 @@ fn put_group(
         ..Queue::default()
     };
     own.put(out);
-    // XPENDING: count, smallest id, greatest id, consumers.
-    if let Some(oldest) = items(pending).get(1).and_then(text).and_then(|id| millis(&id)) {
+    if let Some(oldest) = first_id(pending).and_then(|id| millis(&id)) {
         out.put_with(&PENDING_IDLE, &[("messaging.destination.name", &queue)], age(oldest));
     }
 }
@@ -123,9 +126,14 @@ fn behind(id: &str) -> String {
     }
 }
 
-/// The time in an id such as `1795470483500-0`.
+/// The id of the first of some entries.
+fn first_id(entries: &Value) -> Option<String> {
+    text(items(items(entries).first()?).first()?)
+}
+
+/// The time in an id such as `1795470483500-0`. Whoever gives ids of their own may count from 1: these tell none.
 fn millis(id: &str) -> Option<i64> {
-    id.split('-').next()?.parse().ok()
+    id.split('-').next()?.parse().ok().filter(|millis| (1_000_000_000_000..10_000_000_000_000).contains(millis))
 }
 
 fn age(millis: i64) -> f64 {

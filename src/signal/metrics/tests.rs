@@ -74,6 +74,29 @@ fn a_round_stops_at_its_series_and_cuts_values_at_a_character() {
 }
 
 #[test]
+fn names_without_end_are_bounded_as_series_are() {
+    const NAMES: usize = 1_000_000;
+    // Were each name compared with all that came before, this would take hours.
+    let mut samples = Samples::new(Limits { series: NAMES / 2, value_bytes: 3 });
+    let put = |samples: &mut Samples, number: usize| {
+        let metric = Metric { name: format!("n{number}").into(), kind: Kind::Gauge, unit: "".into(), help: "".into() };
+        samples.put_metric(&metric, &[], Point::Number(Number::Int(1)));
+    };
+    (0..NAMES).for_each(|number| put(&mut samples, number));
+    assert_eq!((samples.metrics().len(), samples.samples().len()), (NAMES / 2, NAMES / 2));
+    assert_eq!(samples.over_limit(), NAMES as u64 / 2);
+    samples.allow(1);
+    samples.put_with(&TIME, &[], 1u64);
+    assert_eq!(samples.metrics().len(), NAMES / 2 + 1);
+    // A name that stood earlier is the same metric.
+    samples.clear();
+    for number in [1, 2, 1] {
+        put(&mut samples, number);
+    }
+    assert_eq!((samples.metrics().len(), samples.repeated()), (2, 1));
+}
+
+#[test]
 fn an_empty_round_is_no_frame() {
     let resource = Resource::new("host", "box", &[]);
     let frame = Samples::default().seal("", &resource, (1, 2), Codec::Identity, |raw| Ok(raw.to_vec())).unwrap();

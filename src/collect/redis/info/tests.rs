@@ -42,3 +42,29 @@ fn lines_that_are_none_cost_nothing() {
     info.put(0.0, &mut out);
     assert_eq!(value(&out, "redis.memory.used"), None);
 }
+
+#[test]
+fn commands_without_end_take_the_place_of_no_errors_and_no_databases() {
+    let mut text: String = (0..1000).map(|number| format!("cmdstat_m{number}.x:calls=1,usec=2\n")).collect();
+    text.push_str("errorstat_OOM:count=5\nlatency_percentiles_usec_get:p50=1000000\ndb0:keys=3\n");
+    let mut out = Samples::new(Limits { series: 10_000, value_bytes: 1024 });
+    parse(&text).put(0.0, &mut out);
+    let calls = out.samples().iter().filter(|sample| out.metrics()[sample.metric].name == "redis.cmd.calls").count();
+    assert_eq!(calls, MAX_KINDS);
+    assert_eq!(value(&out, "redis.errors"), Some(5.0));
+    assert_eq!(value(&out, "redis.cmd.latency"), Some(1.0));
+    assert_eq!(value(&out, "redis.db.keys"), Some(3.0));
+}
+
+#[test]
+fn a_replica_that_is_still_sent_its_first_copy_is_behind_by_nothing_that_is_known() {
+    let told = |line: &str| {
+        let mut out = Samples::new(Limits::default());
+        parse(&format!("role:master\nmaster_repl_offset:90000\nslave0:ip=10.0.0.7,port=6379,{line}\n"))
+            .put(0.0, &mut out);
+        [value(&out, "redis.replication.replica.behind"), value(&out, "redis.replication.replica.ack.age")]
+    };
+    assert_eq!(told("state=wait_bgsave,offset=0,lag=0"), [None, None]);
+    assert_eq!(told("state=send_bulk,offset=0,lag=0"), [None, None]);
+    assert_eq!(told("state=online,offset=89000,lag=1"), [Some(1000.0), Some(1.0)]);
+}

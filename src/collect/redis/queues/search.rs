@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use redis::Value;
+
 use super::client_names::{client_of, is_name, split};
 use super::{MAX_QUEUES, Wanted};
 use crate::collect::CollectError;
@@ -40,6 +42,8 @@ pub(super) struct Search {
     closed: Option<String>,
     /// Whether the access list keeps the clients' names from us.
     without_clients: bool,
+    /// Whether the server has more of them than it should list.
+    has_many_clients: bool,
     scan: Scan,
 }
 
@@ -52,10 +56,15 @@ struct Scan {
     calls: u32,
     /// Whether the last walk came to its end.
     whole: bool,
-    /// Whether the access list refused it.
-    forbidden: bool,
+    /// Why the server refused it, where it did.
+    refused: Option<CollectError>,
+    /// What this walk came by of those that are found, and of others for which there is no room.
+    seen: BTreeSet<Place>,
+    more: BTreeSet<Place>,
 }
 
+/// Clients of which the server makes a list, which it does in one piece: some 4 MB.
+const MAX_CLIENTS: f64 = 10_000.0;
 /// BullMQ's own.
 pub(super) const PREFIX: &str = "bull";
 /// Prefixes in one server, named or found.
@@ -103,11 +112,16 @@ impl Search {
     }
 
     /// Looks at the clients, and further along the keys.
-    pub(super) async fn look(&mut self, session: &mut Session) -> Result<(), CollectError> {
+    pub(super) async fn look(&mut self, session: &mut Session, clients: f64) -> Result<(), CollectError> {
         if self.wanted == Wanted::None {
             return Ok(());
         }
-        self.look_at_clients(session).await?;
+        self.has_many_clients = clients > MAX_CLIENTS;
+        if self.has_many_clients {
+            self.workers = None;
+        } else {
+            self.look_at_clients(session).await?;
+        }
         if self.wanted == Wanted::Auto {
             self.walk(session).await?;
             self.ask_about_doubtful(session).await?;
@@ -153,11 +167,25 @@ impl Search {
     }
 
     fn add(&mut self, place: Place) {
-        if self.found.len() < MAX_QUEUES {
+        if self.found.len() < MAX_QUEUES || self.found.contains(&place) {
+            self.scan.seen.insert(place.clone());
             self.found.insert(place);
-        } else if !self.found.contains(&place) {
+        } else {
             self.more = true;
+            if self.scan.more.len() < MAX_QUEUES {
+                self.scan.more.insert(place);
+            }
         }
+    }
+
+    /// At the end of a walk: what it did not come by is gone, unless somebody works there, and makes room for others.
+    fn forget(&mut self) {
+        let (seen, more) = (std::mem::take(&mut self.scan.seen), std::mem::take(&mut self.scan.more));
+        let works = |place: &Place| self.workers.as_ref().is_some_and(|known| known.contains_key(place));
+        self.found.retain(|place| seen.contains(place) || works(place));
+        let room = MAX_QUEUES.saturating_sub(self.found.len());
+        self.more = more.len() > room;
+        self.found.extend(more.into_iter().take(room));
     }
 
     /// A place under a prefix that nobody named: a few of them are asked about.
@@ -180,7 +208,7 @@ impl Search {
             self.closed = None;
         }
         for _ in 0..CALLS {
-            if self.scan.whole || self.scan.forbidden || self.scan.calls >= MAX_CALLS {
+            if self.scan.whole || self.scan.refused.is_some() || self.scan.calls >= MAX_CALLS {
                 break;
             }
             self.scan.calls += 1;
@@ -193,13 +221,19 @@ impl Search {
     async fn step(&mut self, session: &mut Session) -> Result<(), CollectError> {
         let answer = match session.ask(&["SCAN", &self.scan.cursor, "MATCH", "*:meta", "COUNT", KEYS]).await {
             Ok(answer) => answer,
-            Err(error) if is_forbidden(&error) => {
-                self.scan.forbidden = true;
+            // By its access list, or as it goes by another name there: what is named can be read all the same.
+            Err(error @ CollectError::Query(_)) => {
+                self.scan.refused = Some(error);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        let [cursor, keys] = items(&answer) else { return Ok(()) };
+        self.take_keys(&answer);
+        Ok(())
+    }
+
+    fn take_keys(&mut self, answer: &Value) {
+        let [cursor, keys] = items(answer) else { return };
         for key in items(keys).iter().filter_map(text) {
             if let Some(place) = place_of(&key, &self.prefixes) {
                 if self.prefixes.contains(&place.prefix) {
@@ -211,7 +245,9 @@ impl Search {
         }
         self.scan.cursor = text(cursor).unwrap_or_else(|| "0".into());
         self.scan.whole = int(cursor) == Some(0);
-        Ok(())
+        if self.scan.whole {
+            self.forget();
+        }
     }
 
     /// Whether BullMQ itself wrote there.
@@ -260,8 +296,16 @@ impl Search {
         if self.without_clients {
             lacking.push("BullMQ's workers cannot be counted without +client|list".into());
         }
-        if self.scan.forbidden {
-            lacking.push("BullMQ's queues are looked for by workers' names only, without +scan".into());
+        if self.has_many_clients {
+            lacking.push(format!("BullMQ's workers are not counted: the server has more than {MAX_CLIENTS} clients"));
+        }
+        const BY_NAME: &str = "BullMQ's queues are looked for by workers' names only";
+        if let Some(error) = &self.scan.refused {
+            lacking.push(if is_forbidden(error) {
+                format!("{BY_NAME}, without +scan")
+            } else {
+                format!("{BY_NAME}: {error}")
+            });
         } else if !self.scan.whole && self.scan.calls >= MAX_CALLS {
             lacking.push("too many keys to find all of BullMQ's queues: name them under queues.bullmq".into());
         }
@@ -285,3 +329,6 @@ fn place_of(key: &str, known: &[String]) -> Option<Place> {
     let (prefix, queue) = split(name, known)?;
     (is_name(prefix) && is_name(queue)).then(|| Place { prefix: prefix.to_owned(), queue: queue.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;
