@@ -73,6 +73,8 @@ pub enum Outcome {
     Taken,
     /// Not now: why, and when again if the other side said so.
     Later(String, Option<Duration>),
+    /// Not now, and why: the other side failed over it, which may be for what is in it.
+    Failed(String),
     /// Never: why.
     Refused(String),
 }
@@ -82,6 +84,11 @@ pub enum Outcome {
 pub trait Notifier: Send + Sync {
     /// Tells of `alerts`, which belong together; at most 256.
     async fn send(&self, alerts: &[Alert]) -> Outcome;
+
+    /// How many requests that takes, one after the other.
+    fn requests(&self, _alerts: &[Alert]) -> u32 {
+        1
+    }
 }
 
 /// The same 32 digits for the same labels, in every run and on every box.

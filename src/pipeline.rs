@@ -7,9 +7,12 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::base::clock::unix_nanos;
+use crate::base::clock::{SECOND, unix_nanos};
+use crate::base::units::Dur;
 use crate::signal::frame::{Codec, Frame, Position, Signal};
 use crate::signal::logs::LogBatch;
 use crate::signal::metrics::Samples;
@@ -56,9 +59,13 @@ struct Inner {
     packer: Mutex<Packer>,
     /// The newest time stamp of each resource that metrics came from.
     times: Mutex<HashMap<Arc<Resource>, u64>>,
+    /// The newest of them all.
+    newest: AtomicU64,
     board: Board,
 }
 
+/// A clock that is set back by less is where it was before anybody could restart anything; rules look back as far.
+const SET_BACK: Duration = Duration::from_secs(300);
 /// Resources whose newest time stamp is known.
 const MAX_RESOURCES: usize = 10_000;
 
@@ -79,7 +86,8 @@ impl Pipeline {
     ) -> io::Result<Self> {
         let packer = Mutex::new(Packer::new()?);
         let times = Mutex::new(HashMap::new());
-        Ok(Self { inner: Arc::new(Inner { logs, metrics, latest, store, own, packer, times, board }) })
+        let newest = AtomicU64::new(0);
+        Ok(Self { inner: Arc::new(Inner { logs, metrics, latest, store, own, packer, times, newest, board }) })
     }
 
     /// Takes a frame of logs or metrics.
@@ -106,6 +114,7 @@ impl Pipeline {
         nanos: u64,
     ) -> Result<(), PushError> {
         let nanos = self.rising(resource, nanos);
+        self.tell_clock(nanos, unix_nanos());
         if !self.inner.latest.put(source, resource, samples, nanos) {
             let hint = format!("the newest round of {source} has no room in /metrics");
             self.inner.board.lost("store", "latest_full", 1, hint);
@@ -193,6 +202,18 @@ impl Pipeline {
         let newest = times.entry(Arc::clone(resource)).or_insert(0);
         *newest = nanos.max(newest.saturating_add(1_000_000));
         *newest
+    }
+
+    /// Says how far time stamps are ahead of a clock that was set back to `now`.
+    fn tell_clock(&self, nanos: u64, now: u64) {
+        let newest = self.inner.newest.fetch_max(nanos, Relaxed).max(nanos);
+        let ahead = Duration::from_secs(newest.saturating_sub(now) / SECOND);
+        let text = format!(
+            "the clock was set back: what is collected has time stamps {} ahead of it, as they never go back, and until \
+             then rules and queries about now see nothing; restart plimsoll, and they see again at once",
+            Dur(ahead)
+        );
+        self.inner.board.note("clock", (ahead >= SET_BACK).then_some(text));
     }
 
     /// Ends a batch of log records and compresses it. The batch keeps its content until it is cleared.

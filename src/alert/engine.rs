@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::group::{Round, Run, Setting};
-use super::persist::{self, Files, Saved, SavedRule};
+use super::persist::{self, Files, Place, Saved, SavedRule};
 use super::presence::{Catalogue, Scene, recorded};
 use super::rules::Group;
 use super::view::{GroupView, Presence, View, Views};
@@ -19,7 +19,6 @@ use crate::base::stop::Stop;
 use crate::notify;
 use crate::query::Query;
 use crate::status::Board;
-use crate::store::sample::STALE;
 use crate::store::{Labels, Sample, Store};
 
 mod count;
@@ -97,6 +96,8 @@ struct Shared {
 /// What the latest rounds said, so that one group's end needs no other's lock.
 struct Told {
     saved: Vec<Vec<SavedRule>>,
+    /// Of rules that are gone, until the end of their alerts is told.
+    left: Vec<SavedRule>,
     views: Vec<GroupView>,
     fleet: Vec<GroupView>,
 }
@@ -108,6 +109,9 @@ const AT_A_TIME: usize = 2;
 const AWAY: i64 = 60_000;
 /// The longest time (milliseconds) that a restored alert is held though its series is missing.
 const HELD: i64 = 600_000;
+/// While a group waits for its slot, the heartbeat hears of it so often: it must not end between two rounds that are far
+/// apart.
+const BEAT: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Over `groups`, with `fleet` to be shown only. State comes from `before`, the engine before a reload, else from
@@ -121,16 +125,14 @@ impl Engine {
     ) -> (Self, serde_json::Value) {
         let recorded = recorded(groups.iter().flat_map(|group| &group.rules));
         let mut runs: Vec<Run> = groups.into_iter().map(|group| Run::new(group, parts.interval)).collect();
-        let waiting = match before {
-            Some(before) => {
-                before.hand_over(&mut runs, now);
-                serde_json::Value::Null
-            }
+        let (left, waiting) = match before {
+            Some(before) => (before.hand_over(&mut runs, now), serde_json::Value::Null),
             None => restore(&mut runs, &parts, now),
         };
         let fleet = fleet.into_iter().map(|group| Run::new(group, parts.interval).view(|_| Presence::Fleet)).collect();
         let told = Told {
             saved: runs.iter().map(persist::saved).collect(),
+            left,
             views: runs.iter().map(|run| run.view(|_| Presence::Here)).collect(),
             fleet,
         };
@@ -147,39 +149,59 @@ impl Engine {
         (engine, waiting)
     }
 
-    /// Gives the state of each group to the group of the same file name and name; ends the series of what is gone.
-    fn hand_over(&self, new: &mut [Run], now: i64) {
-        let key = |run: &Run| (persist::file_name(run), run.group().name.clone());
-        let mut gone: Vec<Labels> = Vec::new();
-        for run in &self.shared.runs {
+    /// Gives the state of each group to its successor and ends the series of what is gone; answers with the alerts of
+    /// rules that have no successor.
+    fn hand_over(&self, new: &mut [Run], now: i64) -> Vec<SavedRule> {
+        let interval = self.shared.parts.interval;
+        let take = |run: &Mutex<Run>| {
             let mut run = lock(run);
-            let empty = Run::new(run.group().clone(), self.shared.parts.interval);
-            let old = std::mem::replace(&mut *run, empty);
-            match new.iter_mut().find(|new| key(new) == key(&old)) {
-                Some(new) => gone.extend(old.hand_over(new)),
-                None => gone.extend(old.series().cloned()),
+            let empty = Run::new(run.group().clone(), interval);
+            std::mem::replace(&mut *run, empty)
+        };
+        let mut old: Vec<Run> = self.shared.runs.iter().map(take).collect();
+        let places = |runs: &[Run]| runs.iter().map(Place::of).collect::<Vec<_>>();
+        let successors = persist::successors(&places(&old), &places(new));
+        for (old, successor) in old.iter_mut().zip(successors) {
+            if let Some(new) = successor.and_then(|at| new.get_mut(at)) {
+                old.hand_over(new);
             }
         }
-        self.end(gone, now);
+        self.end(old.iter().flat_map(|run| run.ends(now)).collect());
+        // What an earlier reload left and nobody was told of yet.
+        let untold = std::mem::take(&mut lock(&self.shared.told).left);
+        untold.into_iter().chain(old.iter().flat_map(persist::saved)).collect()
     }
 
     /// Ends all series that the rules yielded, once the rules have stopped; what alerts are is kept.
     pub fn end_series(&self, now: i64) {
-        let runs = self.shared.runs.iter();
-        let all: Vec<Labels> = runs.flat_map(|run| lock(run).series().cloned().collect::<Vec<_>>()).collect();
-        self.end(all, now);
+        self.end(self.shared.runs.iter().flat_map(|run| lock(run).ends(now)).collect());
     }
 
-    fn end(&self, series: Vec<Labels>, now: i64) {
-        let ended: Vec<_> = series.into_iter().map(|labels| (labels, Sample { t: now, v: STALE })).collect();
+    fn end(&self, ended: Vec<(Labels, Sample)>) {
         if !ended.is_empty() {
             (self.shared.parts.record)(&ended);
         }
     }
 
+    /// Tells, once, of the end of what fired under rules that are gone. Until it is told the state file has it.
+    fn end_left(&self, now: i64) {
+        let left = lock(&self.shared.told).left.clone();
+        if left.is_empty() {
+            return;
+        }
+        let resolved = persist::ended(&left, now);
+        let send = resolved.iter().map(|(_, alert)| alert.message(now, "")).collect();
+        let round = Round { send, resolved, ..Round::default() };
+        (self.shared.parts.outlet.offer)(&round.send);
+        (self.shared.parts.outlet.ledger)(&round);
+        lock(&self.shared.told).left.clear();
+        self.save(now);
+    }
+
     /// Runs every group at its slots until `stop`; first waits for the first round of the sources that `waits` names,
     /// for each at most its time.
     pub async fn run(self, waits: Vec<(String, Duration)>, stop: Stop) {
+        self.blocking(|engine| engine.end_left(now_millis())).await;
         self.first_rounds(waits, &stop).await;
         let turns: Vec<_> =
             (0..self.shared.runs.len()).map(|index| tokio::spawn(turn(self.clone(), index, stop.clone()))).collect();
@@ -192,10 +214,29 @@ impl Engine {
                 );
             }
         }
+        self.blocking(|engine| engine.save(now_millis())).await;
+    }
+
+    /// What writes the state file, where blocking is allowed.
+    async fn blocking(&self, act: impl FnOnce(&Self) + Send + 'static) {
         let engine = self.clone();
-        let saved = tokio::task::spawn_blocking(move || engine.save(now_millis())).await;
-        if let Err(error) = saved {
+        if let Err(error) = tokio::task::spawn_blocking(move || act(&engine)).await {
             tracing::error!(%error, "the state of alerts could not be kept");
+        }
+    }
+
+    /// Waits for `time`, shorter when stopped; true when stopped. Says each `beat` that the wait goes on.
+    async fn idle(&self, time: Duration, beat: Duration, stop: &Stop) -> bool {
+        let began = tokio::time::Instant::now();
+        loop {
+            let rest = time.saturating_sub(began.elapsed());
+            if stop.sleep(rest.min(beat)).await {
+                return true;
+            }
+            if rest <= beat {
+                return false;
+            }
+            (self.shared.parts.outlet.offer)(&[]);
         }
     }
 
@@ -224,6 +265,8 @@ impl Engine {
         let scene = self.scene(ts);
         let (view, saved) = (run.view(|rule| scene.presence(rule)), persist::saved(&run));
         drop(run);
+        // Another group's save may come at any moment: it must not keep that a message was sent without the message.
+        (parts.outlet.offer)(&round.send);
         {
             let mut told = lock(&self.shared.told);
             told.views[index] = view;
@@ -232,7 +275,6 @@ impl Engine {
         count::round(&parts.board, &round, missed, took);
         self.show();
         (parts.outlet.ledger)(&round);
-        (parts.outlet.offer)(&round.send);
         if round.kept || !round.send.is_empty() {
             self.save(ts);
         } else {
@@ -244,7 +286,11 @@ impl Engine {
     pub fn save(&self, now: i64) {
         let parts = &self.shared.parts;
         let saving = lock(&self.shared.saving);
-        let rules = lock(&self.shared.told).saved.concat();
+        let rules = {
+            let told = lock(&self.shared.told);
+            told.saved.iter().flatten().chain(&told.left).cloned().collect()
+        };
+        // What waits is asked after what was sent, so that nothing falls between the two.
         let saved = Saved { format: persist::FORMAT, at: now, rules, waiting: (parts.outlet.snapshot)() };
         let written = parts.files.save(&saved);
         if let Err(error) = &written {
@@ -295,21 +341,20 @@ pub fn show_off(board: &Board, views: &Views) {
     views.set(view);
 }
 
-/// The alerts that an earlier life kept, back in `runs`, and what notifiers left.
-fn restore(runs: &mut [Run], parts: &Parts, now: i64) -> serde_json::Value {
+/// The alerts that an earlier life kept, back in `runs`; those of rules that are gone, and what notifiers left.
+fn restore(runs: &mut [Run], parts: &Parts, now: i64) -> (Vec<SavedRule>, serde_json::Value) {
     let (saved, fault) = parts.files.load();
     // A name of its own: the first good write must not take it away.
     parts.board.note("alerts kept", fault);
-    let Some(saved) = saved else { return serde_json::Value::Null };
+    let Some(saved) = saved else { return (Vec::new(), serde_json::Value::Null) };
     let away = now.saturating_sub(saved.at).max(0);
     let shift = if away > AWAY { away } else { 0 };
-    for run in runs {
-        for index in persist::restore(run, &saved) {
-            let reach = run.group().rules.get(index).map_or(0, |rule| rule.expr.reach());
-            run.resume(index, now, now + reach.clamp(0, HELD), shift);
-        }
+    let (restored, left) = persist::restore(runs, &saved.rules);
+    for (at, index) in restored {
+        let reach = runs[at].group().rules.get(index).map_or(0, |rule| rule.expr.reach());
+        runs[at].resume(index, now, now + reach.clamp(0, HELD), shift);
     }
-    saved.waiting
+    (left, saved.waiting)
 }
 
 /// One group at its slots. A late start leaves whole slots out and counts them; nothing is made up for.
@@ -324,7 +369,7 @@ async fn turn(engine: Engine, index: usize, stop: Stop) {
                 last = engine.slot(index, now).map_or(last, |(slot, _)| slot);
                 continue;
             }
-            if stop.sleep(Duration::from_millis((next - now).unsigned_abs())).await {
+            if engine.idle(Duration::from_millis((next - now).unsigned_abs()), BEAT, &stop).await {
                 return;
             }
             continue;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::rules::{Group, Kind, Rule};
-use super::state::{Alert, Alerts, Changes, Found, Terms, millis};
+use super::state::{Alert, Alerts, Changes, Failed, Found, Terms, millis};
 use super::view::{ActiveView, AlertView, GroupView, Presence, RuleView};
 use crate::notify;
 use crate::query::Limits;
@@ -81,6 +81,11 @@ struct RuleRun {
 }
 
 impl RuleRun {
+    /// Whether nothing came to it yet, neither by a round nor from before.
+    fn is_new(&self) -> bool {
+        self.evaluated == 0 && self.previous.is_empty() && self.alerts.iter().next().is_none()
+    }
+
     /// `rows` with the marker for each series that the round before had and this one has not.
     fn with_ended(&mut self, rows: Vec<(Labels, f64)>, t: i64) -> Vec<(Labels, Sample)> {
         if self.previous.iter().eq(rows.iter().map(|(labels, _)| labels)) {
@@ -153,12 +158,18 @@ impl Run {
             Kind::Record => rule::recorded(rule, &asked, self.group.limit),
             Kind::Alert { hold, keep, annotations } => {
                 let terms = Terms::new(*hold, *keep, self.group.limit);
-                let stepped =
-                    rule::found(rule, annotations, &asked).and_then(|found| run.alerts.step(ts, found, terms));
-                stepped.map(|changes| {
-                    round.take(&rule.name, changes);
-                    run.alerts.rows()
-                })
+                let found = rule::found(rule, annotations, &asked).map_err(Failed::from);
+                let stepped = found.and_then(|found| run.alerts.step(ts, found, terms));
+                let (changes, rows) = match stepped {
+                    Ok(changes) => (changes, Ok(run.alerts.rows(&written(rule)))),
+                    Err(failed) => (failed.changes, Err(failed.why)),
+                };
+                let link = rule::link(&setting.external_url, rule.expr.text());
+                round.take((&rule.name, &link), changes, &run.alerts);
+                if rows.is_ok() {
+                    round.send.extend(run.alerts.send(ts, self.interval, &link));
+                }
+                rows
             }
         };
         round.evaluations += 1;
@@ -166,12 +177,8 @@ impl Run {
             Ok(rows) => {
                 record(&run.with_ended(rows, asked.at));
                 run.error.clear();
-                let link = rule::link(&setting.external_url, rule.expr.text());
-                round.send.extend(run.alerts.send(ts, self.interval, &link));
             }
             Err(error) => {
-                // A limit that was passed took alerts away.
-                round.kept |= run.error != error;
                 if run.error != error {
                     tracing::warn!(group = self.group.name, rule = rule.name, error, "rule failed");
                 }
@@ -204,9 +211,9 @@ impl Run {
         let terms = Terms::new(FAILING_HOLD, Duration::ZERO, 0);
         // Each has its index, so no two are the same.
         if let Ok(changes) = self.failing.alerts.step(ts, found.collect(), terms) {
-            round.take(FAILING, changes);
+            round.take((FAILING, ""), changes, &self.failing.alerts);
         }
-        let rows = self.failing.alerts.rows();
+        let rows = self.failing.alerts.rows(&[]);
         let rows = self.failing.with_ended(rows, ts);
         if !rows.is_empty() {
             record(&rows);
@@ -223,7 +230,8 @@ impl Run {
     /// Goes on with `alerts` of the rule at `index`; past the last rule, of [`FAILING`].
     pub fn set_alerts(&mut self, index: usize, alerts: Alerts) {
         let run = self.rules.get_mut(index).unwrap_or(&mut self.failing);
-        run.previous = alerts.rows().into_iter().map(|(labels, _)| labels).collect();
+        let written = self.group.rules.get(index).map(written).unwrap_or_default();
+        run.previous = alerts.rows(&written).into_iter().map(|(labels, _)| labels).collect();
         run.alerts = alerts;
     }
 
@@ -232,21 +240,17 @@ impl Run {
         self.rules.get_mut(index).unwrap_or(&mut self.failing).alerts.resume(now, until, away);
     }
 
-    /// The series of rules that `new` does not have, to be ended; what `new` has goes on where this one stands.
-    pub fn hand_over(mut self, new: &mut Self) -> Vec<Labels> {
+    /// Gives what it knows of the rules that `new` has too to `new`; what is left here has no successor.
+    pub fn hand_over(&mut self, new: &mut Self) {
         new.missed = self.missed;
         (new.evaluated, new.took) = (self.evaluated, self.took);
-        let mut gone = Vec::new();
-        for (rule, run) in self.group.rules.iter().zip(std::mem::take(&mut self.rules)) {
-            let free = |index: &usize| new.rules[*index].evaluated == 0 && new.rules[*index].previous.is_empty();
+        for (rule, run) in self.group.rules.iter().zip(&mut self.rules) {
             let mut same = (0..new.rules.len()).filter(|index| same_rule(&new.group.rules[*index], rule));
-            match same.find(free) {
-                Some(index) => new.rules[index] = run,
-                None => gone.extend(run.previous),
+            if let Some(index) = same.find(|index| new.rules[*index].is_new()) {
+                new.rules[index] = std::mem::take(run);
             }
         }
-        new.failing = self.failing;
-        gone
+        new.failing = std::mem::take(&mut self.failing);
     }
 
     /// Each rule whose latest evaluation failed, with what it said.
@@ -255,9 +259,12 @@ impl Run {
         rules.filter(|(_, run)| !run.error.is_empty()).map(|(rule, run)| (rule.name.as_str(), run.error.as_str()))
     }
 
-    /// The series that it yielded last, to be ended when it goes.
-    pub fn series(&self) -> impl Iterator<Item = &Labels> {
-        self.rules.iter().chain([&self.failing]).flat_map(|run| &run.previous)
+    /// Markers that end at `now` the series that it yielded last: where its results stand, which `query_offset` moves.
+    pub fn ends(&self, now: i64) -> Vec<(Labels, Sample)> {
+        let moved = now.saturating_sub(millis(self.group.query_offset));
+        let own = self.failing.previous.iter().map(|labels| (labels, now));
+        let all = self.rules.iter().flat_map(|run| &run.previous).map(|labels| (labels, moved)).chain(own);
+        all.map(|(labels, t)| (labels.clone(), Sample { t, v: STALE })).collect()
     }
 
     /// For the faces; `presence` of each rule.
@@ -284,7 +291,10 @@ impl Run {
 }
 
 impl Round {
-    fn take(&mut self, rule: &str, changes: Changes) {
+    /// Takes what changed among the `alerts` of `rule`. An end that `alerts` does not keep is told here, once.
+    fn take(&mut self, (rule, link): (&str, &str), changes: Changes, alerts: &Alerts) {
+        let gone = changes.resolved.iter().filter(|alert| !alerts.knows_end(&alert.labels));
+        self.send.extend(gone.map(|alert| alert.message(0, link)));
         self.fired.extend(changes.fired.into_iter().map(|alert| (rule.to_owned(), alert)));
         self.resolved.extend(changes.resolved.into_iter().map(|alert| (rule.to_owned(), alert)));
         self.kept |= changes.kept;
@@ -300,6 +310,11 @@ pub fn same_rule(a: &Rule, b: &Rule) -> bool {
 
 fn texts(labels: &[(String, super::template::Template)]) -> impl Iterator<Item = (&str, &str)> {
     labels.iter().map(|(name, text)| (name.as_str(), text.text()))
+}
+
+/// The rule's labels before templates are filled.
+fn written(rule: &Rule) -> Vec<(&str, &str)> {
+    texts(&rule.labels).collect()
 }
 
 fn rule_view(rule: &Rule, run: &RuleRun, presence: Presence) -> RuleView {

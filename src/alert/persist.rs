@@ -5,14 +5,14 @@
 //! away is told by a second, tiny file that is touched in each round and not synced: without it, a quiet hour between
 //! two changes would look like an hour away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::group::Run;
+use super::group::{FAILING, Run};
 use super::rules::Rule;
 use super::state::{Alert, Alerts, State};
 use crate::store::Labels;
@@ -36,6 +36,10 @@ pub struct Saved {
 /// The alerts of one rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedRule {
+    /// Its file, which goes before the bare name: two folders may have one of that name. Empty: of a version that did
+    /// not write it.
+    #[serde(default)]
+    pub path: String,
     /// The name of its file, without the folder: a file of the box may replace a shipped one.
     pub file: String,
     /// Its group.
@@ -156,9 +160,11 @@ pub fn saved(run: &Run) -> Vec<SavedRule> {
             continue;
         }
         let (labels, nth) = (texts(rule), nth(run, index));
+        let Place { path, file, group } = Place::of(run);
         out.push(SavedRule {
-            file: file_name(run),
-            group: run.group().name.clone(),
+            path,
+            file,
+            group,
             rule: rule.map(|rule| rule.name.clone()).unwrap_or_default(),
             labels,
             nth,
@@ -168,28 +174,79 @@ pub fn saved(run: &Run) -> Vec<SavedRule> {
     out
 }
 
-/// Gives the alerts that were kept back to the rules of `run`; answers which rules got some.
-pub fn restore(run: &mut Run, saved: &Saved) -> Vec<usize> {
-    let (file, group) = (file_name(run), run.group().name.clone());
-    let mut restored = Vec::new();
-    for kept in saved.rules.iter().filter(|kept| kept.file == file && kept.group == group) {
-        let matches = |(index, (rule, _)): &(usize, (Option<&Rule>, &Alerts))| {
-            rule.map_or("", |rule| rule.name.as_str()) == kept.rule
-                && texts(*rule) == kept.labels
-                && nth(run, *index) == kept.nth
-        };
-        let found = run.alerts().enumerate().find(matches).map(|(index, _)| index);
-        if let Some(index) = found {
-            run.set_alerts(index, Alerts::restored(kept.alerts.iter().filter_map(restored_alert)));
-            restored.push(index);
+/// Gives the alerts that were kept back to the rules of `runs`; answers which rules of which runs got some, and those
+/// that no rule took.
+pub fn restore(runs: &mut [Run], saved: &[SavedRule]) -> (Vec<(usize, usize)>, Vec<SavedRule>) {
+    let places: BTreeSet<Place> = saved.iter().map(Place::of_saved).collect();
+    let places: Vec<Place> = places.into_iter().collect();
+    let new: Vec<Place> = runs.iter().map(Place::of).collect();
+    let successors = successors(&places, &new);
+    let (mut restored, mut left) = (Vec::new(), Vec::new());
+    for kept in saved {
+        let place = places.iter().position(|place| *place == Place::of_saved(kept));
+        let found = place.and_then(|place| successors[place]).and_then(|at| Some((at, rule_of(&runs[at], kept)?)));
+        match found {
+            Some((at, index)) => {
+                runs[at].set_alerts(index, Alerts::restored(kept.alerts.iter().filter_map(restored_alert)));
+                restored.push((at, index));
+            }
+            None => left.push(kept.clone()),
         }
     }
-    restored
+    (restored, left)
 }
 
-/// The name of the group's file, without its folder.
-pub fn file_name(run: &Run) -> String {
-    run.group().file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// The rule of `run` that `kept` is of.
+fn rule_of(run: &Run, kept: &SavedRule) -> Option<usize> {
+    let matches = |(index, (rule, _)): &(usize, (Option<&Rule>, &Alerts))| {
+        rule.map_or("", |rule| rule.name.as_str()) == kept.rule
+            && texts(*rule) == kept.labels
+            && nth(run, *index) == kept.nth
+    };
+    run.alerts().enumerate().find(matches).map(|(index, _)| index)
+}
+
+/// What fired under rules that nobody has any more, each alert with its rule's name, as it ended at `now`.
+pub fn ended(left: &[SavedRule], now: i64) -> Vec<(String, Alert)> {
+    let named = |kept: &SavedRule| if kept.rule.is_empty() { FAILING.to_owned() } else { kept.rule.clone() };
+    let alerts = left.iter().flat_map(|kept| kept.alerts.iter().map(move |alert| (named(kept), alert)));
+    let firing = alerts.filter_map(|(rule, alert)| Some((rule, restored_alert(alert)?)));
+    firing.filter(|(_, alert)| alert.state == State::Firing).map(|(rule, alert)| (rule, alert.ended(now))).collect()
+}
+
+/// Where a group stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    path: String,
+    file: String,
+    group: String,
+}
+
+impl Place {
+    /// Of a group that runs.
+    pub fn of(run: &Run) -> Self {
+        let (path, group) = (&run.group().file, run.group().name.clone());
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path: path.display().to_string(), file, group }
+    }
+
+    fn of_saved(saved: &SavedRule) -> Self {
+        Self { path: saved.path.clone(), file: saved.file.clone(), group: saved.group.clone() }
+    }
+}
+
+/// Which of `new` goes on with what each of `old` knows: the one in the same file, else one in a file of the same name,
+/// for a file of the box may have replaced a shipped one. None goes on with two.
+pub fn successors(old: &[Place], new: &[Place]) -> Vec<Option<usize>> {
+    let mut out = vec![None; old.len()];
+    let same_file = |a: &Place, b: &Place| a == b;
+    let same_name = |a: &Place, b: &Place| (&a.file, &a.group) == (&b.file, &b.group);
+    for same in [same_file as fn(&Place, &Place) -> bool, same_name] {
+        for (index, old) in old.iter().enumerate().filter(|(index, _)| out[*index].is_none()).collect::<Vec<_>>() {
+            out[index] = (0..new.len()).find(|at| !out.contains(&Some(*at)) && same(old, &new[*at]));
+        }
+    }
+    out
 }
 
 /// How many rules before the one at `index` are the same in name and labels.
@@ -260,6 +317,7 @@ mod tests {
         assert!(back.value.is_nan());
         assert_eq!(saved_alert(&back), alert);
         let rule = SavedRule {
+            path: "/etc/shop.yaml".into(),
             file: "shop.yaml".into(),
             group: "g".into(),
             rule: "A".into(),

@@ -1,9 +1,10 @@
 //! The alerts of one rule as a machine without clock, store or network, after Prometheus' `rules/alerting.go`.
 //!
 //! A round gives it what the expression yielded; it answers with what is active, what is to be sent, and which rows
-//! of `ALERTS` that makes. All times are Unix milliseconds. It differs from Prometheus in one thing: an alert that
-//! was restored after a start may be held for a while though its series is missing, so that nothing ends only
-//! because the agent was away.
+//! of `ALERTS` that makes. All times are Unix milliseconds. It differs from Prometheus in two things. An alert that
+//! was restored after a start may be held for a while though its series is missing, so that nothing ends only because
+//! the agent was away. And whatever takes a firing alert away ends it: Alertmanager lets one expire that is not sent
+//! again, people and their pagers do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -103,10 +104,25 @@ pub struct Alert {
 pub struct Changes {
     /// Alerts that began to fire.
     pub fired: Vec<Alert>,
-    /// Alerts that ended.
+    /// Alerts that ended, each as it is told, also where it is not kept.
     pub resolved: Vec<Alert>,
     /// Whether anything that must outlive the process is different from the round before.
     pub kept: bool,
+}
+
+/// A round that failed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Failed {
+    /// In Prometheus' words.
+    pub why: String,
+    /// What changed all the same.
+    pub changes: Changes,
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self { why, changes: Changes::default() }
+    }
 }
 
 /// All alerts of one rule.
@@ -134,15 +150,18 @@ impl Alerts {
     /// The round at `ts`. A round whose query failed does not come here: it leaves everything as it is.
     ///
     /// # Errors
-    /// Two alerts have the same labels (nothing changed), or there are more than the limit (all are gone), in
-    /// Prometheus' words.
-    pub fn step(&mut self, ts: i64, found: Vec<Found>, terms: Terms) -> Result<Changes, String> {
+    /// Two alerts have the same labels (nothing changed), or there are more than the limit (all are gone, and those
+    /// that fired have ended).
+    pub fn step(&mut self, ts: i64, found: Vec<Found>, terms: Terms) -> Result<Changes, Failed> {
         let mut present = BTreeSet::new();
         for one in &found {
             if !present.insert(one.labels.clone()) {
-                return Err("vector contains metrics with the same labelset after applying alert labels".into());
+                let why = "vector contains metrics with the same labelset after applying alert labels";
+                return Err(why.to_owned().into());
             }
         }
+        let any = !self.all.is_empty();
+        self.all.values_mut().for_each(|alert| alert.not_after(ts));
         let mut changes = Changes { kept: self.take(ts, found), ..Changes::default() };
         for (labels, alert) in &mut self.all {
             let before = kept(alert);
@@ -153,8 +172,7 @@ impl Alerts {
             } else if alert.missing(ts, terms) {
                 alert.advance(ts, Terms { hold: alert.patience(ts, terms), ..terms }, &mut changes);
             } else if alert.state == State::Firing {
-                alert.state = State::Inactive;
-                alert.resolved_at = Some(ts);
+                *alert = alert.ended(ts);
                 changes.resolved.push(alert.clone());
             }
             changes.kept |= before != kept(alert);
@@ -168,10 +186,27 @@ impl Alerts {
         changes.kept |= count != self.all.len();
         let active = self.active().count();
         if terms.limit > 0 && active > terms.limit {
-            self.all.clear();
-            return Err(format!("exceeded limit of {} with {active} alerts", terms.limit));
+            let why = format!("exceeded limit of {} with {active} alerts", terms.limit);
+            return Err(Failed { why, changes: Changes { kept: any, ..self.clear(ts, changes) } });
         }
         Ok(changes)
+    }
+
+    /// Takes all away in the round at `ts` that made `changes`: what fired ended, and what had only just begun to fire
+    /// never did.
+    fn clear(&mut self, ts: i64, mut changes: Changes) -> Changes {
+        let began = std::mem::take(&mut changes.fired);
+        for (labels, alert) in std::mem::take(&mut self.all) {
+            if alert.state == State::Firing && !began.iter().any(|one| one.labels == labels) {
+                changes.resolved.push(alert.ended(ts));
+            }
+        }
+        changes
+    }
+
+    /// Whether it is known that the alert with these labels ended, so that [`Alerts::send`] tells it.
+    pub fn knows_end(&self, labels: &Labels) -> bool {
+        self.all.get(labels).is_some_and(|alert| alert.state == State::Inactive)
     }
 
     /// Takes what was found: new alerts, or the newest value of known ones. Whether any is new.
@@ -219,11 +254,15 @@ impl Alerts {
         out
     }
 
-    /// The series `ALERTS` and `ALERTS_FOR_STATE` with their values: of each active alert two.
-    pub fn rows(&self) -> Vec<(Labels, f64)> {
+    /// The series `ALERTS` and `ALERTS_FOR_STATE` with their values: of each active alert two. As in Prometheus, a label
+    /// of `written`, the rule's labels before templates are filled, stands in them as it is written where the alert has
+    /// it not, because it came out empty.
+    pub fn rows(&self, written: &[(&str, &str)]) -> Vec<(Labels, f64)> {
         let rows = self.active().flat_map(|alert| {
-            let series = alert.labels.with(NAME, "ALERTS").with("alertstate", alert.state.name());
-            let since = alert.labels.with(NAME, "ALERTS_FOR_STATE");
+            let missing = written.iter().filter(|(name, _)| alert.labels.get(name).is_empty());
+            let labels = missing.fold(alert.labels.clone(), |labels, (name, text)| labels.with(name, text));
+            let series = labels.with(NAME, "ALERTS").with("alertstate", alert.state.name());
+            let since = labels.with(NAME, "ALERTS_FOR_STATE");
             [(series, 1.0), (since, alert.active_at.div_euclid(1000) as f64)]
         });
         rows.collect()
@@ -256,9 +295,27 @@ impl Alert {
         }
     }
 
+    /// The same after it ended at `ts`.
+    pub fn ended(&self, ts: i64) -> Self {
+        Self { state: State::Inactive, resolved_at: Some(ts), ..self.clone() }
+    }
+
+    /// A clock that was set back to `ts`: times that are still to come would keep a message, and the wait for one, until
+    /// they have come. Since when it fires stays, for that is its name to those who were told.
+    fn not_after(&mut self, ts: i64) {
+        self.sent_at = self.sent_at.filter(|at| *at <= ts);
+        self.resolved_at = self.resolved_at.map(|at| at.min(ts));
+        self.kept_since = self.kept_since.map(|at| at.min(ts));
+        if self.state == State::Pending {
+            self.active_at = self.active_at.min(ts);
+        }
+    }
+
     /// What an alert that goes on becomes at `ts`.
     fn advance(&mut self, ts: i64, terms: Terms, changes: &mut Changes) {
         let long_enough = ts.saturating_sub(self.active_at) >= terms.hold;
+        // It had waited long enough when it began, whatever the clock says since.
+        let set_back = self.fired_at.is_some_and(|at| ts < at);
         match self.state {
             State::Pending if long_enough => {
                 self.state = State::Firing;
@@ -266,7 +323,8 @@ impl Alert {
                 changes.fired.push(self.clone());
             }
             // A reload raised `for`.
-            State::Firing if !long_enough => {
+            State::Firing if !long_enough && !set_back => {
+                changes.resolved.push(self.ended(ts));
                 self.state = State::Pending;
                 self.fired_at = None;
                 self.sent_at = None;

@@ -222,7 +222,7 @@ impl Alertmanager {
                 out.push(Fault::new(&key, "`/api/v2/alerts` is added to the address by itself", "leave it out"));
             }
             out.extend(check::address(&key, endpoint, Path::Allowed));
-            out.extend(secret_in_the_clear(&key, endpoint, self.token.is_some()));
+            out.extend(secret_in_the_clear(&key, endpoint, is_secret(&self.headers, self.token.as_ref())));
         }
         out.extend(login(&self.headers, self.token.as_ref()));
         out.extend(check::tls("tls", &self.tls));
@@ -234,7 +234,7 @@ impl Webhook {
     fn faults(&self) -> Vec<Fault> {
         let mut out = Vec::new();
         out.extend(check::address("url", &self.url, Path::Allowed));
-        out.extend(secret_in_the_clear("url", &self.url, self.token.is_some()));
+        out.extend(secret_in_the_clear("url", &self.url, is_secret(&self.headers, self.token.as_ref())));
         out.extend(login(&self.headers, self.token.as_ref()));
         out.extend(check::tls("tls", &self.tls));
         out
@@ -301,6 +301,11 @@ fn login(headers: &BTreeMap<String, HeaderValue>, token: Option<&Secret>) -> Vec
     let mut out = header::faults("headers", headers, token.is_some());
     out.extend(token.and_then(|token| check::secret("token", token)));
     out
+}
+
+/// Whether a request has a secret with it.
+fn is_secret(headers: &BTreeMap<String, HeaderValue>, token: Option<&Secret>) -> bool {
+    token.is_some() || headers.values().any(|value| matches!(value, HeaderValue::Secret(_)))
 }
 
 /// A secret that is an address.

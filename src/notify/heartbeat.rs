@@ -60,7 +60,7 @@ impl Heart {
         };
         match outcome {
             Outcome::Taken => None,
-            Outcome::Later(why, _) | Outcome::Refused(why) => {
+            Outcome::Later(why, _) | Outcome::Failed(why) | Outcome::Refused(why) => {
                 Some(format!("{why} (alerts.heartbeat.url); the service there will tell that this box is dead"))
             }
         }
@@ -68,5 +68,5 @@ impl Heart {
 }
 
 const FIRST: Duration = Duration::from_secs(1);
-/// Groups of rules are rarely further apart.
+/// The loop of the rules says at least this often that it turns.
 const FRESH: Duration = Duration::from_secs(60);

@@ -110,6 +110,8 @@ impl Reply {
             300..=399 => Outcome::Later(format!("{} is not followed; set the address", self.status), None),
             401 | 403 => Outcome::Later(format!("{why}; see the secrets"), self.after),
             404 | 405 | 410 => Outcome::Later(format!("{why}; is the address right?"), self.after),
+            // One that says when again speaks of itself.
+            500..=599 if self.after.is_none() => Outcome::Failed(why),
             _ => Outcome::Later(why, self.after),
         }
     }

@@ -191,7 +191,7 @@ impl Line {
     /// Takes its notifiers off the board; to be called before the next line is made.
     pub fn forget(&self) {
         for channel in self.channels.iter() {
-            self.shared.board.forget_notifier(&channel.name);
+            channel.forget();
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::http::Peer;
+use super::http::{Peer, Reply};
 use super::line::{About, lock};
 use super::text::{line, link, rfc3339, summary};
 use super::{Alert, Notifier, Outcome, config, fingerprint};
@@ -43,7 +43,7 @@ impl Notifier for Pagerduty {
                 continue;
             }
             let outcome = match self.peer.post(&event(alert, self.key.expose_secret(), &self.about)).await {
-                Ok(reply) => reply.outcome(),
+                Ok(reply) => outcome(reply),
                 Err(outcome) => outcome,
             };
             if outcome != Outcome::Taken {
@@ -53,6 +53,20 @@ impl Notifier for Pagerduty {
         }
         lock(&self.taken).clear();
         Outcome::Taken
+    }
+
+    fn requests(&self, alerts: &[Alert]) -> u32 {
+        u32::try_from(alerts.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// PagerDuty refuses an event for its key as it does one for its form. The key is ours: somebody mends it, and
+/// meanwhile the alerts wait.
+fn outcome(reply: Reply) -> Outcome {
+    let key = reply.body.contains("routing_key");
+    match reply.outcome() {
+        Outcome::Refused(why) if key => Outcome::Later(format!("{why}; see routing_key"), None),
+        other => other,
     }
 }
 

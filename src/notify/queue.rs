@@ -48,6 +48,8 @@ struct Entry {
     alert: Arc<Alert>,
     since: i64,
     bytes: usize,
+    /// The other side failed over it alone, or over an earlier word on the same alert: it goes behind all others.
+    aside: bool,
 }
 
 /// The queue of one notifier.
@@ -65,6 +67,8 @@ pub(super) struct Queue {
     released: u64,
     /// Most alerts of one message: fewer after a refusal, until the one that is refused is found.
     most: usize,
+    /// How often in a row the other side failed over what stands first.
+    failures: u32,
 }
 
 impl Queue {
@@ -78,6 +82,7 @@ impl Queue {
             saved: 0,
             released: 0,
             most: MOST_IN_A_MESSAGE,
+            failures: 0,
         }
     }
 
@@ -127,7 +132,9 @@ impl Queue {
             }
             return;
         }
-        self.entries.push_back(Entry { number: self.number, key, alert: Arc::clone(alert), since: now, bytes });
+        // Beginning and end of one alert stay in their order.
+        let aside = self.entries.iter().any(|entry| entry.aside && entry.key.print == key.print);
+        self.entries.push_back(Entry { number: self.number, key, alert: Arc::clone(alert), since: now, bytes, aside });
         self.number += 1;
     }
 
@@ -155,7 +162,11 @@ impl Queue {
 
     /// What can be sent at `now`, when alerts wait `wait` milliseconds for others of their group.
     pub(super) fn next(&self, now: i64, wait: i64) -> Next {
-        let mut free = self.entries.iter().filter(|entry| entry.number < self.released).peekable();
+        let free = |aside: bool| {
+            self.entries.iter().filter(move |entry| entry.aside == aside && entry.number < self.released).peekable()
+        };
+        let aside = free(false).peek().is_none();
+        let mut free = free(aside);
         let Some(first) = free.peek() else { return Next::Idle };
         let due = first.since.saturating_add(wait);
         // A clock that was set back must not hold a page for hours.
@@ -183,7 +194,7 @@ impl Queue {
     /// `batch` was taken at `now`.
     pub(super) fn delivered(&mut self, batch: &Batch, now: i64) {
         self.settle(batch, now, true);
-        self.most = MOST_IN_A_MESSAGE;
+        (self.most, self.failures) = (MOST_IN_A_MESSAGE, 0);
     }
 
     /// `batch` was refused for good at `now`: true when it was a single alert, which is given up; else it will be
@@ -194,8 +205,40 @@ impl Queue {
             return false;
         }
         self.settle(batch, now, false);
-        self.most = MOST_IN_A_MESSAGE;
+        (self.most, self.failures) = (MOST_IN_A_MESSAGE, 0);
         true
+    }
+
+    /// The other side failed over `batch`: after [`MOST_FAILURES`] in a row it will be tried in halves, until the one
+    /// that it fails over is found. That one is kept, behind all others.
+    pub(super) fn failed(&mut self, batch: &Batch) {
+        self.failures += 1;
+        let aside = |entry: &Entry| entry.aside && batch.iter().any(|(number, _)| *number == entry.number);
+        if self.failures < MOST_FAILURES && !self.entries.iter().any(aside) {
+            return;
+        }
+        match batch.as_slice() {
+            [(_, alert)] => {
+                self.set_aside(&fingerprint(&alert.labels));
+                (self.most, self.failures) = (MOST_IN_A_MESSAGE, 0);
+            }
+            _ => self.most = batch.len() / 2,
+        }
+    }
+
+    fn set_aside(&mut self, print: &str) {
+        let (mut last, first): (VecDeque<Entry>, VecDeque<Entry>) =
+            std::mem::take(&mut self.entries).into_iter().partition(|entry| &*entry.key.print == print);
+        last.iter_mut().for_each(|entry| entry.aside = true);
+        self.entries = first;
+        self.entries.append(&mut last);
+    }
+
+    /// The names of those that the other side fails over, and whether any other may leave.
+    pub(super) fn aside(&self) -> (BTreeSet<&str>, bool) {
+        let aside = self.entries.iter().filter(|entry| entry.aside);
+        let others = self.entries.iter().any(|entry| !entry.aside && entry.number < self.released);
+        (aside.map(|entry| entry.alert.labels.get("alertname")).collect(), others)
     }
 
     fn settle(&mut self, batch: &Batch, now: i64, taken: bool) {
@@ -235,9 +278,11 @@ impl Queue {
     }
 
     /// Takes over what an earlier run left. It may leave at once: it stands in the file.
-    pub(super) fn restore(&mut self, queued: Queued) -> Lost {
-        for told in queued.told {
+    pub(super) fn restore(&mut self, queued: Queued, now: i64) -> Lost {
+        for mut told in queued.told {
             let key = Key { print: told.print.as_str().into(), starts_at: told.starts_at };
+            // Nobody could offer it while the agent was away.
+            told.seen = if told.ended { told.seen } else { now };
             self.told.insert(key, told);
         }
         for alert in queued.alerts {
@@ -252,7 +297,7 @@ impl Queue {
 
     /// How many wait, their bytes, and since when the oldest does, Unix milliseconds.
     pub(super) fn backlog(&self) -> (usize, usize, i64) {
-        (self.entries.len(), self.bytes, self.entries.front().map_or(0, |entry| entry.since))
+        (self.entries.len(), self.bytes, self.entries.iter().map(|entry| entry.since).min().unwrap_or(0))
     }
 }
 
@@ -269,8 +314,11 @@ const MOST_BYTES: usize = 4 << 20;
 const MOST_BYTES_OF_ONE: usize = 2 << 20;
 const MOST_TOLD: usize = 20_000;
 const HOUR: i64 = 3_600_000;
-/// A firing alert that is not offered for so long is gone with its rule.
-const FORGET: i64 = 5 * HOUR;
+/// What fires and is not offered for so long is of a rule that fails, and its end is still to be told: of one that is
+/// gone the end was told.
+const FORGET: i64 = 7 * 24 * HOUR;
+/// Failures in a row after which what is sent is looked at, and not only the other side.
+const MOST_FAILURES: u32 = 5;
 
 #[cfg(test)]
 mod tests;

@@ -66,7 +66,7 @@ impl Channel {
     }
 
     pub(super) fn restore(&self, queued: Queued) {
-        let lost = lock(&self.queue).restore(queued);
+        let lost = lock(&self.queue).restore(queued, now());
         self.count(lost);
         self.show_backlog();
         self.wake.notify_one();
@@ -90,7 +90,7 @@ impl Channel {
                     Some(after) => {
                         let pause = backoff.next_delay().max(after.unwrap_or_default());
                         self.entry.next_try.set((now() + millis(pause)) as u64 * 1_000_000);
-                        if stop.is_set() || stop.sleep(pause).await {
+                        if stop.is_set() || self.pause(pause, stop).await {
                             return;
                         }
                     }
@@ -99,10 +99,24 @@ impl Channel {
         }
     }
 
+    /// Waits for `time` before the next try, shorter when stopped; true when stopped. What the other side fails over
+    /// keeps nobody else from leaving.
+    async fn pause(&self, time: Duration, stop: &Stop) -> bool {
+        let end = tokio::time::Instant::now() + time;
+        let alone = matches!(lock(&self.queue).aside(), (aside, false) if !aside.is_empty());
+        loop {
+            tokio::select! {
+                () = stop.wait() => return true,
+                () = tokio::time::sleep_until(end) => return false,
+                () = self.wake.notified(), if alone => if lock(&self.queue).aside().1 { return false },
+            }
+        }
+    }
+
     /// One try. `Some` when it must be tried again, with the wait that the other side asked for.
     async fn attempt(&self, batch: &Batch, shared: &Shared) -> Option<Option<Duration>> {
         let alerts: Vec<Alert> = batch.iter().map(|(_, alert)| self.as_sent(alert)).collect();
-        let sent = tokio::time::timeout(shared.pace.timeout + GRACE, self.notifier.send(&alerts)).await;
+        let sent = tokio::time::timeout(self.time(&alerts, &shared.pace), self.notifier.send(&alerts)).await;
         let late = || Outcome::Later(format!("no answer within {} s", shared.pace.timeout.as_secs()), None);
         let again = match sent.unwrap_or_else(|_| late()) {
             Outcome::Taken => {
@@ -113,6 +127,12 @@ impl Channel {
                 self.failed(&why);
                 self.entry.retries.add(1);
                 Some(after)
+            }
+            Outcome::Failed(why) => {
+                self.failed(&why);
+                self.entry.retries.add(1);
+                lock(&self.queue).failed(batch);
+                Some(None)
             }
             Outcome::Refused(why) => {
                 self.failed(&why);
@@ -128,10 +148,16 @@ impl Channel {
             }
         };
         self.show_backlog();
+        self.show_aside();
         if again.is_none() {
             shared.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
         again
+    }
+
+    /// How long a try may take. A request has its own timeout; this one is for a notifier that breaks it.
+    fn time(&self, alerts: &[Alert], pace: &Pace) -> Duration {
+        pace.timeout.saturating_mul(self.notifier.requests(alerts).max(1)) + GRACE
     }
 
     /// What waited so long that it would count as ended by now says that it fires still: what the rules think of it
@@ -187,6 +213,25 @@ impl Channel {
         self.entry.oldest.set(oldest.max(0) as u64 * 1_000_000);
     }
 
+    /// Takes it off the board.
+    pub(super) fn forget(&self) {
+        self.board.forget_notifier(&self.name);
+        self.board.note(&self.part(), None);
+    }
+
+    /// Says what the other side fails over.
+    fn show_aside(&self) {
+        let queue = lock(&self.queue);
+        let names: Vec<String> = queue.aside().0.into_iter().take(MOST_NAMED).map(crate::base::http::shown).collect();
+        drop(queue);
+        let text = format!(
+            "{} fails over {} each time: it is tried again behind all others; see what that server says of it",
+            self.name,
+            names.join(", ")
+        );
+        self.board.note(&self.part(), (!names.is_empty()).then_some(text));
+    }
+
     fn part(&self) -> String {
         format!("notify {}", self.name)
     }
@@ -196,7 +241,43 @@ fn name_of(alerts: &[Alert]) -> String {
     crate::base::http::shown(alerts.first().map_or("", |alert| alert.labels.get("alertname")))
 }
 
-/// A request has its own timeout; this one is for a notifier that breaks it.
+/// Alerts that are named in one breath.
+const MOST_NAMED: usize = 3;
 const GRACE: Duration = Duration::from_secs(5);
 /// What a firing alert is good for at Alertmanager, when the rules' own time has passed: four resends, milliseconds.
 const FRESH: i64 = 4 * 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{config, line::About, pagerduty::Pagerduty};
+    use super::*;
+    use crate::store::Labels;
+
+    #[test]
+    fn each_event_of_a_storm_to_pagerduty_has_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("key"), "k").unwrap();
+        let key = dir.path().join("key");
+        let config: config::Pagerduty =
+            serde_json::from_value(serde_json::json!({ "routing_key": { "file": key } })).unwrap();
+        let about = About { host: "box".into(), external_url: "http://box".into() };
+        let pace = Pace::default();
+        let pager = Arc::new(Pagerduty::new(&config, &about, pace.timeout).unwrap());
+        let (board, changed) = (Board::new(), watch::Sender::new(0));
+        let shared = Shared { board, ledger: None, pace: pace.clone(), changed, seed: 0 };
+        let channel = Channel::new("pager", pager, Vec::new(), Mode::Every, &shared);
+        let alert = Alert {
+            labels: Labels::default(),
+            annotations: Vec::new(),
+            starts_at: 0,
+            ends_at: 0,
+            resolved: false,
+            value: 0.0,
+            generator_url: String::new(),
+        };
+        for count in [1, 256] {
+            let time = channel.time(&vec![alert.clone(); count as usize], &pace);
+            assert_eq!(time, pace.timeout * count + GRACE);
+        }
+    }
+}

@@ -108,6 +108,8 @@ fn a_reload_keeps_what_the_rules_know_ends_what_is_gone_and_refuses_what_is_bad(
         Ok(rule) => Err(rule.to_string()),
     });
     rig.rounds("Fires", 2);
+    let new = rig.wait_told("New", 2);
+    assert!(new[1].resolved && new[1].starts_at == new[0].starts_at, "{new:?}");
     assert_eq!(since(&rig, "Fires", "firing"), told.starts_at);
     assert_eq!(since(&rig, "Waits", "pending"), waits);
     assert_eq!(rig.query("ALERTS{alertname=\"New\"}").unwrap(), serde_json::json!([]));
@@ -152,6 +154,66 @@ fn a_reload_keeps_what_the_rules_know_ends_what_is_gone_and_refuses_what_is_bad(
     assert_eq!(since(&rig, "Waits", "pending"), waits);
     rig.rounds("Fires", 3);
     assert_eq!(rig.hook.taken().len(), count, "nobody is told again");
+}
+
+const LEAVING: &str = "
+groups:
+  - name: leaving
+    interval: 1s
+    limit: 2
+    rules:
+      - { alert: Raised, expr: load > 5, labels: { severity: page } }
+      - { alert: Removed, expr: load > 5, labels: { severity: page } }
+      - { alert: Limited, expr: part > 5, labels: { severity: page } }
+";
+
+/// Alertmanager lets an alert expire that nobody sends again; a pager has to be told.
+#[test]
+fn whatever_takes_a_firing_alert_away_those_who_were_told_of_it_are_told_that_it_ended() {
+    let rig = Rig::new();
+    rig.rules("leaving.yml", LEAVING);
+    rig.config("", "");
+    rig.target.set("load", 6.0);
+    rig.target.set("part{number=\"1\"}", 6.0);
+    let mut agent = rig.start();
+    for alert in ["Raised", "Removed", "Limited"] {
+        assert!(!rig.wait_told(alert, 1)[0].resolved);
+    }
+    let ended = |alert: &str| {
+        let told = rig.wait_told(alert, 2);
+        assert!(told[1].resolved && told[1].starts_at == told[0].starts_at, "{told:?}");
+        assert!(told[1].ends_at > told[1].starts_at, "{told:?}");
+    };
+
+    // More than the limit of the group.
+    rig.target.set("part{number=\"2\"}", 6.0);
+    rig.target.set("part{number=\"3\"}", 6.0);
+    ended("Limited");
+
+    // A longer `for`.
+    let raised = LEAVING.replacen("load > 5,", "load > 5, for: 1h,", 1);
+    rig.rules("leaving.yml", &raised);
+    agent.signal(Signal::HUP);
+    ended("Raised");
+
+    // Its rule goes while the agent is away.
+    settled(&rig);
+    stop(&mut agent);
+    rig.rules("leaving.yml", &raised.replace("Removed", "Renamed"));
+    let _agent = rig.start();
+    ended("Removed");
+    assert!(!rig.wait_told("Renamed", 1)[0].resolved);
+    rig.rounds("Renamed", 3);
+    for (alert, count) in [("Raised", 2), ("Removed", 2), ("Renamed", 1)] {
+        assert_eq!(rig.told(alert).len(), count, "{:?}", rig.told(alert));
+    }
+    let ledger = String::from_utf8(rig.site.run(&["alerts", "--history", "1h", "--json"]).stdout).unwrap();
+    let ledger: serde_json::Value = serde_json::from_str(&ledger).unwrap();
+    let open = |alert: &str| {
+        let all = ledger["history"].as_array().unwrap().iter();
+        all.filter(|one| one["labels"]["alertname"] == alert && one["end"].is_null()).count()
+    };
+    assert_eq!(["Limited", "Raised", "Removed", "Renamed"].map(open), [0, 0, 0, 1], "{ledger}");
 }
 
 #[test]

@@ -97,6 +97,58 @@ async fn what_is_refused_for_good_is_counted_and_not_tried_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_alert_that_the_other_side_fails_over_each_time_keeps_no_other_from_arriving() {
+    for kind in KINDS {
+        let dir = tempfile::tempdir().unwrap();
+        let peer = Peer::new(&[]);
+        peer.fail_over(Some("poison"));
+        let running = Running::new(&[("x", notifier(kind, &peer, &dir))]);
+        let all: Vec<_> = ["one", "poison", "two"].map(on).into_iter().chain([alert("Full")]).collect();
+        running.offer(&all);
+        let entry = running.entry("x");
+        until(kind, || (entry.alerts.get() == 3).then_some(())).await;
+        let note = until("a word about it", || running.board.notes().pop()).await;
+        assert!(note.0 == "notify x" && note.1.contains("fails over Down each time"), "{note:?}");
+        // It is tried again and again meanwhile; what is new need not wait for it.
+        running.offer(&[alert("Late")]);
+        until(kind, || (entry.alerts.get() == 4).then_some(())).await;
+        assert_eq!((entry.waiting.get(), running.board.losses()), (1, Vec::new()), "{kind}");
+        peer.fail_over(None);
+        until("the one that it failed over", || (entry.waiting.get() == 0).then_some(())).await;
+        let _end = running.end().await;
+        let messages: Vec<String> = peer.taken().iter().map(Value::to_string).collect();
+        for one in ["on one", "on two", "on poison", "Full is", "Late is"] {
+            let told = messages.iter().filter(|message| message.contains(one)).count();
+            assert_eq!(told, 1, "{kind}: {one} in {messages:?}");
+        }
+        assert_eq!(entry.alerts.get(), 5, "{kind}");
+    }
+}
+
+/// An alert of one name at one place.
+fn on(place: &str) -> plimsoll::notify::Alert {
+    let mut alert = alert("Down");
+    alert.labels = alert.labels.with("instance", place);
+    alert.annotations[0].1 = format!("Down on {place}");
+    alert
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_key_of_pagerduty_costs_no_page_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = r#"{"status":"invalid event","message":"Event object is invalid","errors":["Length of 'routing_key' is incorrect (should be 32 characters)"]}"#;
+    let peer = Peer::new(&vec![Deed::Answer(400, "", wrong); 3]);
+    let running = Running::new(&[("x", notifier("pagerduty", &peer, &dir))]);
+    let entry = running.entry("x");
+    running.offer(&[alert("Down")]);
+    let answer = until("an answer", || Some(entry.answer.get()).filter(|answer| !answer.is_empty())).await;
+    assert!(answer.contains("should be 32 characters") && answer.ends_with("see routing_key"), "{answer}");
+    until("the page", || (entry.alerts.get() == 1).then_some(())).await;
+    assert_eq!((peer.requests().len(), entry.retries.get(), entry.refused.get()), (4, 3, 0));
+    assert_eq!(running.board.losses(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_delivered_waits_over_a_restart_and_is_not_repeated_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let port = super::harness::free_port();

@@ -26,6 +26,7 @@ struct Book {
     deeds: VecDeque<Deed>,
     taken: Vec<Value>,
     requests: Vec<(Instant, String)>,
+    fails_over: Option<&'static str>,
 }
 
 /// The server. It lives as long as the test binary.
@@ -56,6 +57,11 @@ impl Peer {
         peer
     }
 
+    /// From now on it answers 500 to whatever has this text in it.
+    pub(crate) fn fail_over(&self, text: Option<&'static str>) {
+        self.book.lock().unwrap().fails_over = text;
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -81,7 +87,8 @@ impl Peer {
         let deed = {
             let mut book = self.book.lock().unwrap();
             book.requests.push((Instant::now(), head));
-            book.deeds.pop_front()
+            let fails = book.fails_over.is_some_and(|text| String::from_utf8_lossy(&body).contains(text));
+            if fails { Some(Deed::Answer(500, "", "cannot store this")) } else { book.deeds.pop_front() }
         };
         let answer = match deed {
             Some(Deed::Silence) => {

@@ -188,6 +188,119 @@ fn a_reload_keeps_the_state_and_ends_the_series_of_rules_that_are_gone() {
 }
 
 #[test]
+fn what_fired_under_a_rule_that_is_gone_is_told_to_have_ended_once() {
+    let site = Site::new();
+    let groups = || vec![group("load > 3", Duration::ZERO)];
+    let old = site.start(groups(), None, 0);
+    site.rounds(&old, 1, 1, 9.0);
+    assert_eq!(site.told(), [(1, false)]);
+    // By a reload; it is killed before anybody could be told, and so is the life after it.
+    site.start(Vec::new(), Some(&old), 2 * STEP).save(2 * STEP);
+    site.start(Vec::new(), None, 3 * STEP).save(3 * STEP);
+    assert_eq!(site.told(), []);
+    let new = site.start(Vec::new(), None, 4 * STEP);
+    new.end_left(5 * STEP);
+    let ended = site.told.lock().unwrap()[0].clone();
+    assert_eq!((site.told(), ended.ends_at, ended.labels.get("alertname")), (vec![(1, true)], 5 * STEP, "Loaded"));
+    new.end_left(6 * STEP);
+    site.start(Vec::new(), None, 7 * STEP).end_left(7 * STEP);
+    assert_eq!(site.told(), []);
+}
+
+#[tokio::test]
+async fn the_end_of_what_is_gone_is_told_before_the_first_round() {
+    let site = Site::new();
+    let old = site.start(vec![group("load > 3", Duration::ZERO), group("load > 100", Duration::ZERO)], None, 0);
+    site.rounds(&old, 1, 1, 9.0);
+    assert_eq!(site.told(), [(1, false)]);
+    let new = site.start(Vec::new(), Some(&old), 2 * STEP);
+    let stop = Stop::new();
+    stop.set();
+    new.run(Vec::new(), stop).await;
+    assert_eq!(site.told(), [(1, true)]);
+}
+
+#[test]
+fn two_files_of_one_name_keep_their_states_apart() {
+    let in_folder = |folder: &str, expr: &str| {
+        let file = format!("/etc/{folder}/shop.yaml").into();
+        Group { file, ..group(expr, Duration::ZERO) }
+    };
+    let both = || vec![in_folder("a", "load > 100"), in_folder("b", "load > 3")];
+    let site = Site::new();
+    let fires = |engine: &Engine, round: i64| {
+        site.load(round * STEP, 9.0);
+        (0..engine.shared.runs.len()).for_each(|index| engine.round(index, round * STEP, 0));
+        let views = site.views.get();
+        views.groups.iter().map(|group| group.rules[0].state() == "firing").collect::<Vec<_>>()
+    };
+    let first = site.start(both(), None, 0);
+    assert_eq!((fires(&first, 1), site.told()), (vec![false, true], vec![(1, false)]));
+    let reloaded = site.start(both(), Some(&first), STEP + 1);
+    assert_eq!((fires(&reloaded, 2), site.told()), (vec![false, true], Vec::new()));
+    let again = site.start(both(), None, 2 * STEP + 1);
+    assert_eq!((fires(&again, 3), site.told()), (vec![false, true], Vec::new()));
+    // The one that fired is gone: the other one does not take it over.
+    let one = site.start(vec![in_folder("a", "load > 100")], Some(&again), 3 * STEP + 1);
+    one.end_left(3 * STEP + 2);
+    assert_eq!(site.told(), [(1, true)]);
+    // A file that moves keeps what it knows.
+    let moved = site.start(vec![in_folder("a", "load > 3")], Some(&one), 3 * STEP + 3);
+    assert_eq!((fires(&moved, 4), site.told()), (vec![true], vec![(4, false)]));
+    let moved = site.start(vec![in_folder("c", "load > 3")], Some(&moved), 4 * STEP + 1);
+    assert_eq!((fires(&moved, 5), site.told()), (vec![true], Vec::new()));
+    let moved = site.start(vec![in_folder("d", "load > 3")], None, 5 * STEP + 1);
+    assert_eq!((fires(&moved, 6), site.told()), (vec![true], Vec::new()));
+}
+
+#[test]
+fn the_state_is_never_on_disk_without_the_message_that_it_says_was_sent() {
+    let site = Site::new();
+    let mut parts = site.start(Vec::new(), None, 0).shared.parts.clone();
+    let (own, seen) = (Arc::new(std::sync::OnceLock::<Engine>::new()), Arc::new(Mutex::new(Vec::new())));
+    // The end of another group's round, which may come at any moment: how many rules and messages it keeps.
+    let save = {
+        let (own, seen, files) = (Arc::clone(&own), Arc::clone(&seen), Files::new(site.folder.path()));
+        move || {
+            own.get().unwrap().save(STEP);
+            let saved = files.load().0.unwrap();
+            seen.lock().unwrap().push((saved.rules.len(), saved.waiting));
+        }
+    };
+    let told = Arc::clone(&site.told);
+    parts.outlet.snapshot = Arc::new(move || told.lock().unwrap().len().into());
+    let (offer, save_then) = (Arc::clone(&parts.outlet.offer), save.clone());
+    parts.outlet.offer = Arc::new(move |alerts| {
+        offer(alerts);
+        save_then();
+    });
+    parts.outlet.ledger = Arc::new(move |_| save());
+    let engine = Engine::new(vec![group("load > 3", Duration::ZERO)], Vec::new(), parts, None, 0).0;
+    own.set(engine.clone()).ok().unwrap();
+    site.rounds(&engine, 1, 1, 9.0);
+    assert_eq!(*seen.lock().unwrap(), [(0, 1.into()), (1, 1.into())]);
+}
+
+#[tokio::test]
+async fn a_group_that_waits_for_long_says_that_it_does() {
+    let site = Site::new();
+    let mut parts = site.start(Vec::new(), None, 0).shared.parts.clone();
+    let (stop, beats) = (Stop::new(), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let (ends, counts) = (stop.clone(), Arc::clone(&beats));
+    parts.outlet.offer = Arc::new(move |alerts| {
+        assert!(alerts.is_empty());
+        if counts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
+            ends.set();
+        }
+    });
+    let engine = Engine::new(Vec::new(), Vec::new(), parts, None, 0).0;
+    let stopped = engine.idle(Duration::from_secs(3600), Duration::from_millis(1), &stop).await;
+    assert_eq!((stopped, beats.load(std::sync::atomic::Ordering::Relaxed)), (true, 3));
+    let short = engine.idle(Duration::from_millis(1), Duration::from_secs(3600), &Stop::new()).await;
+    assert_eq!((short, beats.load(std::sync::atomic::Ordering::Relaxed)), (false, 3), "one that is over soon need not");
+}
+
+#[test]
 fn the_board_counts_rounds_and_says_how_the_rules_stand() {
     let site = Site::new();
     let engine = site.start(vec![group("load > 3", minutes(1))], None, 0);

@@ -158,6 +158,37 @@ fn the_offset_moves_the_query_and_its_results() {
 }
 
 #[test]
+fn what_yields_to_a_reload_ends_where_its_results_stand() {
+    let store = Store::memory();
+    put(&store, "load", "a", STEP, 4.0);
+    let mut run = run(vec![record("load:copy", "load")]);
+    run.group.query_offset = Duration::from_secs(15);
+    round(&mut run, &store, 2 * STEP);
+    // A group that fails has a row of its own, of which the offset is none.
+    run.failing.previous.insert(Labels::new([(crate::store::labels::NAME, "own")]));
+    let ends: Vec<_> =
+        run.ends(2 * STEP + 1).into_iter().map(|(labels, end)| (labels.name().to_owned(), end.t)).collect();
+    assert_eq!(ends, [("load:copy".to_owned(), STEP + 1), ("own".to_owned(), 2 * STEP + 1)]);
+}
+
+#[test]
+fn what_a_limit_takes_away_is_told_to_have_ended_once() {
+    let store = Store::memory();
+    put(&store, "load", "a", STEP, 4.0);
+    let mut run = run(vec![alert("Loaded", "load > 3", 0)]);
+    run.group.limit = 1;
+    assert_eq!(round(&mut run, &store, STEP).send.len(), 1);
+    put(&store, "load", "a", 2 * STEP, 4.0);
+    put(&store, "load", "b", 2 * STEP, 4.0);
+    let over = round(&mut run, &store, 2 * STEP);
+    let told: Vec<_> = over.send.iter().map(|one| (one.labels.get("instance"), one.resolved, one.starts_at)).collect();
+    assert_eq!((told, over.failures, over.kept), (vec![("a", true, STEP)], 1, true));
+    assert_eq!((over.send[0].ends_at, over.resolved.len()), (2 * STEP, 1));
+    let over = round(&mut run, &store, 2 * STEP + 1);
+    assert!(over.send.is_empty() && over.resolved.is_empty(), "{over:?}");
+}
+
+#[test]
 fn what_is_no_number_and_infinite_goes_through_as_in_prometheus() {
     let store = Store::memory();
     put(&store, "load", "a", STEP, f64::NAN);
@@ -176,8 +207,12 @@ fn a_reload_keeps_the_state_of_rules_with_the_same_name_and_labels() {
     let mut old = run(vec![alert("Loaded", "load > 3", 0), alert("Gone", "load > 2", 0)]);
     round(&mut old, &store, STEP);
     let mut new = run(vec![record("first", "load"), alert("Loaded", "load > 1", 0)]);
-    let gone = old.hand_over(&mut new);
-    assert!(gone.len() == 2 && gone.iter().all(|labels| labels.get("alertname") == "Gone"));
+    old.hand_over(&mut new);
+    let gone = old.ends(STEP + 1);
+    assert!(gone.len() == 2 && gone.iter().all(|(labels, _)| labels.get("alertname") == "Gone"), "{gone:?}");
+    let left: Vec<_> = old.alerts().filter(|(_, alerts)| alerts.iter().next().is_some()).collect();
+    assert_eq!(left[0].0.map(|rule| rule.name.as_str()), Some("Gone"), "what has no successor stays");
+    assert_eq!(left.len(), 1);
     put(&store, "load", "a", 2 * STEP, 4.0);
     let round = round(&mut new, &store, 2 * STEP);
     assert!(round.fired.is_empty() && round.send.is_empty(), "it fires already, and was sent");

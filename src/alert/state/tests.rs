@@ -74,26 +74,79 @@ fn equal_labels_are_an_error_of_the_whole_rule_and_change_nothing() {
     let mut alerts = Alerts::default();
     run(&mut alerts, "xx", terms(0, 0));
     let before = alerts.clone();
-    assert!(alerts.step(2 * STEP, found(&["b", "b"]), terms(0, 0)).unwrap_err().contains("same labelset"));
+    let failed = alerts.step(2 * STEP, found(&["b", "b"]), terms(0, 0)).unwrap_err();
+    assert!(failed.why.contains("same labelset") && failed.changes == Changes::default(), "{failed:?}");
     assert_eq!(alerts, before);
 }
 
 #[test]
-fn more_than_the_limit_clears_the_rule() {
+fn more_than_the_limit_clears_the_rule_and_ends_what_fired() {
     let mut alerts = Alerts::default();
-    let limited = Terms { limit: 1, ..terms(0, 0) };
-    alerts.step(0, found(&["a"]), limited).unwrap();
-    assert_eq!(alerts.step(STEP, found(&["a", "b"]), limited).unwrap_err(), "exceeded limit of 1 with 2 alerts");
+    let limited = Terms { limit: 2, ..terms(0, 0) };
+    alerts.step(0, found(&["a", "b"]), limited).unwrap();
+    let failed = alerts.step(STEP, found(&["b", "c", "d"]), limited).unwrap_err();
+    assert_eq!(failed.why, "exceeded limit of 2 with 3 alerts");
     assert_eq!(alerts.iter().count(), 0);
+    // What the same round began was told to nobody; what it ended, and what it took away, was.
+    assert_eq!(ends(&failed.changes, STEP), ["a", "b"]);
+    assert!(failed.changes.fired.is_empty() && failed.changes.kept);
+    let failed = alerts.step(2 * STEP, found(&["b", "c", "d"]), limited).unwrap_err();
+    assert_eq!(failed.changes, Changes::default(), "nothing is to be written again in each round");
+}
+
+/// Those that ended at `ts`, by their instance.
+fn ends(changes: &Changes, ts: i64) -> Vec<String> {
+    let ended = |alert: &Alert| alert.state == State::Inactive && alert.resolved_at == Some(ts);
+    assert!(changes.resolved.iter().all(ended), "{changes:?}");
+    changes.resolved.iter().map(|alert| alert.labels.get("instance").to_owned()).collect()
 }
 
 #[test]
 fn a_reload_that_raises_the_time_makes_it_wait_again() {
     let mut alerts = Alerts::default();
     run(&mut alerts, "xxx", terms(0, 0));
-    alerts.step(3 * STEP, found(&["a"]), terms(5 * MINUTE, 0)).unwrap();
+    let changes = alerts.step(3 * STEP, found(&["a"]), terms(5 * MINUTE, 0)).unwrap();
     let alert = alerts.iter().next().unwrap();
     assert_eq!((alert.state, alert.fired_at, alert.sent_at), (State::Pending, None, None));
+    assert_eq!(ends(&changes, 3 * STEP), ["a"], "who was told of it is told that it ended");
+    assert_eq!(changes.resolved[0].fired_at, Some(0), "under the name that he knows");
+    assert!(!alerts.knows_end(&alerts.iter().next().unwrap().labels), "it waits");
+}
+
+#[test]
+fn a_reload_that_raises_the_time_ends_what_only_went_on_without_its_series() {
+    let mut alerts = Alerts::default();
+    run(&mut alerts, "xx_", terms(0, 10 * MINUTE));
+    assert_eq!(alerts.active().count(), 1);
+    let changes = alerts.step(3 * STEP, Vec::new(), terms(5 * MINUTE, 10 * MINUTE)).unwrap();
+    assert_eq!((alerts.iter().count(), ends(&changes, 3 * STEP)), (0, vec!["a".to_owned()]));
+}
+
+#[test]
+fn a_clock_that_is_set_back_ends_nothing_and_holds_no_message_back() {
+    let (mut alerts, terms) = (Alerts::default(), terms(MINUTE, 0));
+    for round in 100..=102 {
+        alerts.step(round * STEP, found(&["a"]), terms).unwrap();
+        alerts.send(round * STEP, STEP, "");
+    }
+    alerts.step(102 * STEP, found(&["a", "waits"]), terms).unwrap();
+    // From here on the clock is 92 rounds behind; it comes by the times from before the step once more.
+    for round in 10..=103 {
+        let changes = alerts.step(round * STEP, found(&["a", "waits"]), terms).unwrap();
+        assert!(changes.resolved.is_empty(), "round {round}: {changes:?}");
+        let fired: Vec<_> = changes.fired.iter().map(|alert| alert.labels.get("instance")).collect();
+        let expected: &[&str] = if round == 12 { &["waits"] } else { &[] };
+        assert_eq!(fired, expected, "round {round}: one that waits waits from the step on");
+        assert!(round > 10 || alerts.must_send(round * STEP), "what was sent in the time to come is sent again");
+        alerts.send(round * STEP, STEP, "");
+    }
+    let mut alerts = Alerts::default();
+    for (round, there) in [(100, true), (101, true), (102, true), (10, false)] {
+        let series = if there { found(&["a"]) } else { Vec::new() };
+        alerts.step(round * STEP, series, terms).unwrap();
+        let sent = alerts.send(round * STEP, STEP, "");
+        assert!(there || sent.len() == 1 && sent[0].resolved, "the end is told at once: {sent:?}");
+    }
 }
 
 #[test]
@@ -125,7 +178,7 @@ fn it_is_sent_when_it_fires_when_it_ended_and_after_the_delay() {
 fn rows_name_the_state_and_since_when() {
     let mut alerts = Alerts::default();
     alerts.step(90_500, found(&["a"]), terms(MINUTE, 0)).unwrap();
-    let rows: Vec<_> = alerts.rows().into_iter().map(|(labels, value)| (labels.to_string(), value)).collect();
+    let rows: Vec<_> = alerts.rows(&[]).into_iter().map(|(labels, value)| (labels.to_string(), value)).collect();
     assert_eq!(
         rows,
         [
@@ -133,6 +186,19 @@ fn rows_name_the_state_and_since_when() {
             ("ALERTS_FOR_STATE{alertname=\"A\", instance=\"a\"}".to_owned(), 90.0),
         ]
     );
+}
+
+/// `rules/alerting.go`, `sample` and `forStateSample`: they begin with the rule's labels as written.
+#[test]
+fn rows_have_a_label_that_came_out_empty_as_it_is_written() {
+    let mut alerts = Alerts::default();
+    alerts.step(0, found(&["a"]), terms(0, 0)).unwrap();
+    let written = [("instance", "{{ $labels.instance }}"), ("team", "{{ $labels.team }}")];
+    let rows: Vec<_> = alerts.rows(&written).into_iter().map(|(labels, _)| labels).collect();
+    for labels in &rows {
+        assert_eq!((labels.get("instance"), labels.get("team")), ("a", "{{ $labels.team }}"), "{labels}");
+    }
+    assert_eq!(alerts.send(0, STEP, "")[0].labels.get("team"), "", "people see nothing of it");
 }
 
 #[test]

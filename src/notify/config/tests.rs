@@ -79,6 +79,8 @@ fn a_secret_over_the_network_needs_tls() {
     for text in [
         format!("notify: {{ a: {{ slack: {{ webhook: {secret} }} }} }}"),
         format!("notify: {{ a: {{ webhook: {{ url: 'http://a/', token: {secret} }} }} }}"),
+        format!("notify: {{ a: {{ webhook: {{ url: 'http://a/', headers: {{ x-key: {secret} }} }} }} }}"),
+        format!("notify: {{ a: {{ alertmanager: {{ endpoints: ['http://a/'], headers: {{ x-key: {secret} }} }} }} }}"),
         format!("notify: {{ a: {{ pagerduty: {{ url: 'http://a/', routing_key: {secret} }} }} }}"),
         format!("heartbeat: {{ url: {secret} }}"),
     ] {
@@ -89,4 +91,5 @@ fn a_secret_over_the_network_needs_tls() {
             check(&text.replace("http://a/", "http://127.0.0.1:9/")).unwrap();
         }
     }
+    check("notify: { a: { webhook: { url: 'http://a/', headers: { x-team: shop } } } }").unwrap();
 }

@@ -142,6 +142,99 @@ fn one_alert_that_is_refused_does_not_take_the_others_with_it() {
 }
 
 #[test]
+fn an_end_is_told_after_a_night_away_and_after_a_night_without_a_word_of_the_rule() {
+    for away in [true, false] {
+        let mut queue = people();
+        queue.offer(&alert("Down", 1, false), 0);
+        assert_eq!(sent(&mut queue, 0), one("Down", false));
+        let morning = 10 * HOUR;
+        if away {
+            let text = serde_json::to_string(&queue.snapshot()).unwrap();
+            queue = people();
+            queue.restore(serde_json::from_str(&text).unwrap(), morning);
+        }
+        // Others come first.
+        queue.offer(&alert("Other", 1, false), morning);
+        assert_eq!(sent(&mut queue, morning), one("Other", false));
+        queue.offer(&alert("Down", 1, false), morning + 1);
+        queue.offer(&alert("Down", 1, true), morning + 2);
+        assert_eq!(sent(&mut queue, morning + 2), [one("Down", false), one("Down", true)].concat(), "away: {away}");
+    }
+}
+
+/// Tries all that may leave, while the other side fails over `bad`, until nothing but that is left; what arrived.
+fn around(queue: &mut Queue, bad: &str) -> Vec<(String, bool)> {
+    let name = |alert: &Alert| alert.labels.get("instance").to_owned();
+    let mut arrived = Vec::new();
+    for _ in 0..200 {
+        queue.snapshot();
+        queue.release();
+        let Next::Send(batch) = queue.next(0, 0) else { panic!("what it fails over is kept") };
+        if batch.iter().any(|(_, alert)| name(alert) == bad) {
+            queue.failed(&batch);
+        } else {
+            arrived.extend(batch.iter().map(|(_, alert)| (name(alert), alert.resolved)));
+            queue.delivered(&batch, 0);
+        }
+    }
+    arrived
+}
+
+/// All that leaves, in its order.
+fn all(queue: &mut Queue) -> Vec<(String, bool)> {
+    let mut out = Vec::new();
+    while let Next::Send(batch) = queue.next(0, 0) {
+        out.extend(batch.iter().map(|(_, alert)| (alert.labels.get("instance").to_owned(), alert.resolved)));
+        queue.delivered(&batch, 0);
+    }
+    out
+}
+
+fn of(instance: &str, resolved: bool) -> Arc<Alert> {
+    let mut alert = Alert::clone(&alert("Down", 1, resolved));
+    alert.labels = alert.labels.with("instance", instance);
+    Arc::new(alert)
+}
+
+#[test]
+fn one_alert_that_the_other_side_fails_over_goes_behind_the_others_and_is_kept() {
+    for mode in [Mode::Every, Mode::Once { repeat: REPEAT }] {
+        let mut queue = Queue::new(mode);
+        for number in 0..300 {
+            queue.offer(&of(&format!("i{number}"), false), 0);
+        }
+        let mut arrived = around(&mut queue, "i77");
+        arrived.sort();
+        arrived.dedup();
+        assert_eq!((arrived.len(), queue.backlog().0), (299, 1), "{mode:?}");
+        assert_eq!(queue.aside(), (BTreeSet::from(["Down"]), false));
+        // What comes later overtakes it; its own end does not.
+        queue.offer(&of("i77", true), 0);
+        queue.offer(&of("late", false), 0);
+        assert_eq!(around(&mut queue, "i77"), [("late".to_owned(), false)], "{mode:?}");
+        let end = all(&mut queue);
+        let both = vec![("i77".to_owned(), false), ("i77".to_owned(), true)];
+        let newest = both[1..].to_vec();
+        assert_eq!(end, if mode == Mode::Every { newest } else { both }, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_failure_or_four_are_no_reason_to_take_a_message_apart() {
+    let mut queue = people();
+    queue.offer(&of("a", false), 0);
+    queue.offer(&of("b", false), 0);
+    queue.snapshot();
+    queue.release();
+    for _ in 1..MOST_FAILURES {
+        let Next::Send(batch) = queue.next(0, 0) else { panic!("nothing") };
+        assert_eq!(batch.len(), 2);
+        queue.failed(&batch);
+    }
+    assert_eq!(sent(&mut queue, 0).len(), 2);
+}
+
+#[test]
 fn the_queue_is_bounded_in_alerts_and_bytes_and_counts_what_it_drops() {
     let mut queue = people();
     let mut lost = 0;
@@ -217,12 +310,13 @@ impl World {
     }
 
     fn attempt(&mut self, queue: &mut Queue, now: i64, works: bool) {
-        if let Next::Send(batch) = queue.next(now, 0)
-            && works
-        {
+        let Next::Send(batch) = queue.next(now, 0) else { return };
+        if works {
             let name = |alert: &Alert| alert.labels.get("alertname").to_owned();
             self.arrived.extend(batch.iter().map(|(_, alert)| (name(alert), alert.starts_at, alert.resolved)));
             queue.delivered(&batch, now);
+        } else {
+            queue.failed(&batch);
         }
     }
 }
@@ -251,7 +345,7 @@ proptest! {
                     world.crashes += 1;
                     queue = people();
                     let text = serde_json::to_string(&file).unwrap();
-                    queue.restore(serde_json::from_str(&text).unwrap());
+                    queue.restore(serde_json::from_str(&text).unwrap(), now);
                     for alert in world.round(last, now) {
                         queue.offer(&alert, now);
                     }
