@@ -176,11 +176,12 @@ fn with_readable_token(destination: &Destination, files: &Files, given: Option<(
     let mut destination = destination.clone();
     let (Destination::OtlpHttp(otlp) | Destination::OtlpGrpc(otlp)) = &mut destination;
     for secret in [&mut otlp.token, &mut otlp.password].into_iter().flatten() {
-        if let Secret::Credential(name) = secret {
-            *secret = Secret::File(match given {
+        if let Secret::Credential(name) = &*secret {
+            let file = match given {
                 Some((given, new)) if *new == *secret => given.to_owned(),
                 _ => files.credentials().join(name.as_str()),
-            });
+            };
+            *secret = Secret::File(file);
         }
     }
     destination

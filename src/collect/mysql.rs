@@ -193,8 +193,8 @@ impl Mysql {
         status::put(&status, &variables, out);
         let mut failed = None;
         let mut keep = |read: Result<(), CollectError>| match read {
-            Err(error @ CollectError::Query(_)) => {
-                failed.get_or_insert(error);
+            Err(CollectError::Query(why)) => {
+                failed.get_or_insert(CollectError::Partly(why));
                 Ok(())
             }
             other => other,

@@ -96,7 +96,6 @@ impl Files {
     fn drop_in_with(&self, name: &str) -> String {
         let kept = std::fs::read_to_string(self.drop_in()).unwrap_or_default();
         let line = |name: &str| format!("LoadCredential={name}:{CREDENTIALS}/{name}");
-        let named = |known: &str| known.strip_prefix("LoadCredential=").and_then(|rest| rest.split(':').next());
         let mut lines: Vec<String> =
             kept.lines().filter(|known| named(known).is_some_and(|other| other != name)).map(str::to_owned).collect();
         lines.push(line(name));
@@ -200,6 +199,11 @@ fn below(root: &Path, path: &str) -> PathBuf {
     if root.as_os_str().is_empty() { path.into() } else { root.join(path.trim_start_matches('/')) }
 }
 
+/// The credential that a line of a drop-in names.
+fn named(line: &str) -> Option<&str> {
+    line.strip_prefix("LoadCredential=")?.split(':').next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +279,8 @@ mod tests {
         files.changes("b\n", None, None).unwrap()[0].write().unwrap();
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&real).unwrap(), "b\n");
-        assert!(matches!(files.secret(Some(Path::new("/t"))), Secret::File(path) if path == Path::new("/t")));
+        assert!(
+            matches!(files.secret(Some(Path::new("/t")), CREDENTIAL.into()), Secret::File(path) if path == Path::new("/t"))
+        );
     }
 }

@@ -138,8 +138,8 @@ impl Queues {
         match read {
             Ok(count) => self.read += count,
             Err(error) if is_elsewhere(&error) => self.elsewhere = true,
-            Err(error @ CollectError::Query(_)) => {
-                failed.get_or_insert(error);
+            Err(CollectError::Query(why)) => {
+                failed.get_or_insert(CollectError::Partly(why));
             }
             Err(error) => return Err(error),
         }
