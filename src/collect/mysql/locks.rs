@@ -12,7 +12,11 @@ const OLDEST: Desc = Desc::gauge("mysql.transaction.age.max", "s", "Age of the o
 const BLOCKED: Desc = Desc::gauge("mysql.session.blocked", "{session}", "Transactions that wait for a row lock.");
 const LONGEST_WAIT: Desc =
     Desc::gauge("mysql.lock.wait.max", "s", "Longest time for which a transaction has waited for a row lock.");
-const BLOCKING: Desc = Desc::gauge("mysql.session.blocking", "{session}", "Transactions for which others wait.");
+const BLOCKING: Desc = Desc::gauge(
+    "mysql.session.blocking",
+    "{session}",
+    "Transactions for which others wait; absent where nobody can know.",
+);
 
 const OPEN: &str = "SELECT COUNT(*) AS count, COALESCE(MAX(TIMESTAMPDIFF(SECOND, trx_started, NOW())), 0) AS age, \
     COALESCE(SUM(trx_state = 'LOCK WAIT'), 0) AS blocked, \
