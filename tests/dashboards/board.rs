@@ -69,6 +69,8 @@ const FORMS: &[(&str, &str)] = &[
     ("@h", "instance=~\"$instance\""),
     ("@s", "instance=~\"($instance)(:[0-9]+)?\", job=~\"$service\""),
     ("@a", "instance=~\"($instance)(:[0-9]+)?\""),
+    // Alerts: those of the fleet are about several boxes, have no instance, and are for whoever looks at one of them.
+    ("@f", "instance=~\"(($instance)(:[0-9]+)?)?\""),
     ("@l", "service_name=~\"$service\", service_instance_id=~\"($instance)(:[0-9]+)?\""),
 ];
 
@@ -318,7 +320,7 @@ fn alerts() -> Value {
     json!({
         "name": "Alerts that fire", "enable": true, "hide": false, "iconColor": "red",
         "datasource": { "type": "prometheus", "uid": METRICS },
-        "expr": "ALERTS{alertstate=\"firing\", severity=~\"page|ticket\", instance=~\"($instance)(:[0-9]+)?\"}",
+        "expr": "ALERTS{alertstate=\"firing\", severity=~\"page|ticket\", instance=~\"(($instance)(:[0-9]+)?)?\"}",
         "step": "60s", "titleFormat": "{{alertname}}", "textFormat": "{{severity}} {{instance}}", "tagKeys": "severity",
     })
 }

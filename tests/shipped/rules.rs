@@ -11,7 +11,14 @@ use crate::catalogue::{Catalogue, Labels, differs, root, shipped_rules, table};
 const DAY: i64 = 86_400_000;
 
 /// Labels that a rule's query makes by itself, by the name of the rule.
-const MADE: &[(&str, &[&str])] = &[("PostgresMemoryOversold", &["host"]), ("PostgresQueryGrows", &["host"])];
+const MADE: &[(&str, &[&str])] = &[
+    ("PostgresMemoryOversold", &["host"]),
+    ("PostgresQueryGrows", &["host"]),
+    ("RedisDownHurts", &["host"]),
+    ("CacheStampede", &["host"]),
+    ("host:http_errors:ratio_rate5m", &["host"]),
+    ("host:http_slow:ratio_rate5m", &["host"]),
+];
 /// They are about everything, so that there is no thing to name.
 const ABOUT_ALL: &[&str] = &["Watchdog", "FleetSilent"];
 

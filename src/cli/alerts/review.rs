@@ -13,6 +13,7 @@ use crate::base::terminal::{Paint, print};
 use crate::base::units::Dur;
 use crate::cli::reach::Reach;
 use crate::control::Alerts;
+use crate::query::{self, Query};
 
 mod change;
 mod screen;
@@ -38,7 +39,8 @@ Of each rule: how often it fired; how often that was over within five minutes, s
 hour of its end; whether it never fired; and whether it never could, because its source is not here or fails.
 
 A change is proposed from three times on, where at least half were noise: a longer `for`, a `keep_firing_for` that joins \
-what comes back, a ticket instead of a page that people silence. Nothing is changed: the diff is for /etc/plimsoll/alerts.
+what comes back, a ticket instead of a page that people silence. Never for what must be told as it is: a server that is \
+down, a full disk, a backup, a certificate. Nothing is changed: the diff is for /etc/plimsoll/alerts.
 
 Exit code: 0 with an answer, 1 when no agent answers, 2 for misuse.
 
@@ -51,6 +53,8 @@ const SHORT: i64 = 300_000;
 const AGAIN: i64 = 3_600_000;
 /// Fewer times than these say nothing.
 const ENOUGH: usize = 3;
+/// In names of metrics of disks, backups and certificates.
+const GRAVE: &[&str] = &["filesystem", "archive", "backup", "cert"];
 
 /// Runs the command.
 ///
@@ -135,10 +139,12 @@ fn one<'a>(
     let silenced = fired.iter().filter(|one| !one.silenced.is_empty()).count();
     let gaps = gaps(fired);
     let noisy = |count: usize| count >= ENOUGH && count * 2 >= fired.len();
-    let change = if noisy(silenced) && severity == "page" {
+    let change = if is_grave(&rule.query) {
+        None
+    } else if noisy(silenced) && severity == "page" {
         Some(Change::Severity("ticket"))
     } else if noisy(short.len()) {
-        Change::longer(alert.hold, &short)
+        Change::longer(alert.hold, &short, shortest_range(&rule.query))
     } else if noisy(gaps.len()) {
         Change::joined(alert.keep, &gaps)
     } else {
@@ -156,6 +162,30 @@ fn one<'a>(
         repeated: gaps.len(),
         change,
     }
+}
+
+/// Whether a rule is about what costs more than any number of pages when nobody hears of it; that it ended by itself, or
+/// was silenced for a maintenance, is no sign of noise.
+fn is_grave(text: &str) -> bool {
+    let Ok(query) = Query::parse(text) else { return false };
+    let grave = |name: &&str| *name == "up" || name.ends_with("_up") || GRAVE.iter().any(|word| name.contains(word));
+    query.names().iter().any(grave)
+}
+
+/// The shortest range that a query looks at, such as `[5m]`; brackets in quotes are patterns.
+fn shortest_range(text: &str) -> Option<Duration> {
+    let mut bare = String::new();
+    let mut open = None;
+    for letter in text.chars() {
+        match open {
+            Some(quote) if quote == letter => open = None,
+            Some(_) => {}
+            None if matches!(letter, '"' | '\'' | '`') => open = Some(letter),
+            None => bare.push(letter),
+        }
+    }
+    let ranges = bare.split('[').skip(1).filter_map(|rest| rest.split([']', ':']).next());
+    ranges.filter_map(|range| query::duration(range.trim())).min().map(seconds)
 }
 
 /// Milliseconds from an end to the next start of the same alert, where that is soon.

@@ -9,7 +9,7 @@ use similar::TextDiff;
 use super::seconds;
 
 /// Where the files of this box go: one of the same name replaces the shipped one.
-const OWN: &str = "/etc/plimsoll/alerts";
+pub(super) const OWN: &str = "/etc/plimsoll/alerts";
 /// Lengths that people write.
 const NICE: &[u64] = &[60, 120, 300, 600, 900, 1800, 3600];
 
@@ -25,9 +25,12 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// A `for` that outlasts four of five of what was over soon (milliseconds); none where no nice one does.
-    pub(super) fn longer(hold: Duration, short: &[i64]) -> Option<Self> {
-        nice(hold + seconds(most(short)), hold).map(Self::Hold)
+    /// A `for` that outlasts four of five of what was over soon (milliseconds); none where no nice one does. A rule without
+    /// one tells of an event, which lasts as long as its range and no longer: with a `for` it would never fire again, nor
+    /// would one whose `for` is as long as its shortest range.
+    pub(super) fn longer(hold: Duration, short: &[i64], range: Option<Duration>) -> Option<Self> {
+        let longer = nice(hold + seconds(most(short)), hold).filter(|_| !hold.is_zero())?;
+        range.is_none_or(|range| longer < range).then_some(Self::Hold(longer))
     }
 
     /// A `keep_firing_for` that outlasts four of five of the gaps (milliseconds).
@@ -84,6 +87,8 @@ pub(super) struct Edit<'a> {
 pub(super) struct Diff {
     /// Unified, of all files.
     pub(super) text: String,
+    /// The shipped files in it: what replaces one is a whole file.
+    pub(super) shipped: Vec<String>,
     /// What could not be put into it.
     pub(super) left_out: Vec<String>,
 }
@@ -113,8 +118,11 @@ pub(super) fn diff(edits: &[Edit<'_>], read: impl Fn(&str) -> Result<String, Str
         let new = new.join("\n") + "\n";
         let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
         let own = if file.starts_with(OWN) { file.to_owned() } else { format!("{OWN}/{name}") };
-        out.text
-            .push_str(&TextDiff::from_lines(old.as_str(), new.as_str()).unified_diff().header(file, &own).to_string());
+        let text = TextDiff::from_lines(old.as_str(), new.as_str()).unified_diff().header(file, &own).to_string();
+        if !text.is_empty() && own != file {
+            out.shipped.push(file.to_owned());
+        }
+        out.text.push_str(&text);
     }
     out
 }
@@ -225,6 +233,7 @@ groups:
            severity: \"ticket\"
 ";
         assert_eq!(got.text, want);
+        assert_eq!(got.shipped, [file]);
         assert_eq!(got.left_out, [format!("{file}: Other: its `severity` was not found; set it to ticket")]);
         let flow = diff(&[edit("Slow", "page", &ticket)], |_| Ok(FILE.to_owned())).text;
         assert!(flow.contains("+        labels: { severity: ticket, stage: '3' }\n"), "{flow}");
@@ -235,9 +244,23 @@ groups:
     #[test]
     fn proposed_lengths_outlast_what_was_over_soon() {
         let minutes = Duration::from_secs(300);
-        assert_eq!(Change::longer(minutes, &[60_000, 90_000, 200_000]), Some(Change::Hold(Duration::from_secs(600))));
-        assert_eq!(Change::longer(Duration::ZERO, &[30_000; 5]), Some(Change::Hold(Duration::from_secs(60))));
-        assert_eq!(Change::longer(Duration::from_secs(3600), &[60_000; 3]), None, "no alert should wait longer");
+        let ten = Some(Change::Hold(Duration::from_secs(600)));
+        assert_eq!(Change::longer(minutes, &[60_000, 90_000, 200_000], None), ten);
+        assert_eq!(Change::longer(Duration::from_secs(3600), &[60_000; 3], None), None, "no alert should wait longer");
         assert_eq!(Change::joined(Duration::ZERO, &[600_000; 3]), Some(Change::Keep(Duration::from_secs(900))));
+    }
+
+    #[test]
+    fn no_length_is_proposed_with_which_a_rule_would_never_fire_again() {
+        let range = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+        let minutes = Duration::from_secs(300);
+        assert_eq!(
+            Change::longer(Duration::ZERO, &[285_000; 5], range(5)),
+            None,
+            "an event lasts as long as its range"
+        );
+        assert_eq!(Change::longer(Duration::ZERO, &[285_000; 5], None), None);
+        assert_eq!(Change::longer(minutes, &[60_000; 3], range(10)), None);
+        assert_eq!(Change::longer(minutes, &[60_000; 3], range(15)), Some(Change::Hold(Duration::from_secs(600))));
     }
 }

@@ -1,6 +1,6 @@
 //! The screen of `plimsoll alerts review`.
 
-use super::change::Diff;
+use super::change::{Diff, OWN};
 use super::{Presence, Reviewed};
 use crate::base::terminal::{Paint, Style, WIDTH, cut, left, right, wrap};
 use crate::base::units::Dur;
@@ -79,12 +79,20 @@ fn never_could(reviewed: &[Reviewed<'_>], paint: Paint) -> String {
     list("NEVER COULD", &counts, paint) + &failing
 }
 
+/// How a proposal is taken. A file that held its hunks alone would take all other rules of the shipped one away.
+fn how(diff: &Diff) -> String {
+    let then = "put what you agree with into the file, then: plimsoll check && plimsoll reload";
+    if diff.shipped.is_empty() {
+        return format!("nothing is changed; {then}");
+    }
+    let files = diff.shipped.join(" ");
+    format!("nothing is changed; a file in {OWN} replaces the whole shipped one, so first: cp {files} {OWN}/; {then}")
+}
+
 fn proposal(diff: &Diff, paint: Paint) -> String {
     let mut out = String::new();
     if !diff.text.is_empty() {
-        let words =
-            "nothing is changed; put what you agree with into the file, then: plimsoll check && plimsoll reload";
-        out.push_str(&list("PROPOSED", words, paint));
+        out.push_str(&list("PROPOSED", &how(diff), paint));
         for line in diff.text.lines() {
             let style = match line.as_bytes().first() {
                 Some(b'+') => Style::Good,

@@ -16,6 +16,10 @@ fn rule(name: &str, severity: &str, hold: u64, presence: Presence) -> RuleView {
     }
 }
 
+fn asking(name: &str, severity: &str, hold: u64, query: &str) -> RuleView {
+    RuleView { query: query.into(), ..rule(name, severity, hold, Presence::Here) }
+}
+
 /// An activation from a minute to another; `0`: it fires still.
 fn fired(rule: &str, severity: &str, from: i64, to: i64, silenced: &str) -> Activation {
     Activation {
@@ -38,6 +42,9 @@ fn alerts() -> Alerts {
         rule("Snoozed", "page", 0, Presence::Here),
         rule("Flaps", "ticket", 0, Presence::Here),
         rule("Useful", "page", 0, Presence::Here),
+        asking("Kills", "page", 0, "increase(kills_total{kind=~\"[a-z]+\"}[5m]) > 0"),
+        asking("DatabaseDown", "page", 120, "up == 0"),
+        asking("DiskFull", "page", 300, "node_filesystem_avail_bytes < 1e9"),
         rule("CacheFull", "ticket", 0, broken),
         rule("QueueOld", "page", 0, Presence::NotHere("rabbitmq".into())),
         rule("TwoPrimaries", "page", 0, Presence::Fleet),
@@ -57,6 +64,15 @@ fn alerts() -> Alerts {
         fired("Flaps", "ticket", 52, 62, ""),
         fired("Flaps", "ticket", 70, 80, ""),
         fired("Useful", "page", 10, 80, ""),
+        fired("Kills", "page", 100, 104, ""),
+        fired("Kills", "page", 300, 304, ""),
+        fired("Kills", "page", 500, 504, ""),
+        fired("DatabaseDown", "page", 100, 102, "silenced by ops"),
+        fired("DatabaseDown", "page", 300, 302, "silenced by ops"),
+        fired("DatabaseDown", "page", 500, 502, "silenced by ops"),
+        fired("DiskFull", "page", 100, 102, ""),
+        fired("DiskFull", "page", 300, 302, ""),
+        fired("DiskFull", "page", 500, 502, ""),
         fired("Watchdog", "none", 1, 0, ""),
     ];
     let group =
@@ -80,6 +96,9 @@ fn noise_is_counted_for_each_rule_and_what_would_help_is_proposed() {
         "Snoozed page 4/1/0/3/0 {\"severity\":\"ticket\"}",
         "Flaps ticket 4/0/0/0/3 {\"keep_firing_for\":\"15m\"}",
         "Blips page 3/0/3/0/0 {\"for\":\"10m\"}",
+        "Kills page 3/0/3/0/0 ",
+        "DatabaseDown page 3/0/3/3/0 ",
+        "DiskFull page 3/0/3/0/0 ",
         "Blips ticket 1/0/0/0/0 ",
         "Useful page 1/0/0/0/0 ",
         "Quiet page 0/0/0/0/0 ",
@@ -87,9 +106,9 @@ fn noise_is_counted_for_each_rule_and_what_would_help_is_proposed() {
         "QueueOld page 0/0/0/0/0 ",
     ];
     assert_eq!(got, want);
-    assert_eq!(reviewed[6].never_could().as_deref(), Some("redis: NOAUTH"));
+    assert_eq!(reviewed[9].never_could().as_deref(), Some("redis: NOAUTH"));
     let facts = facts(0, &reviewed, &change::Diff::default());
-    assert_eq!(facts["rules"][7]["never_could"], "no rabbitmq on this box");
+    assert_eq!(facts["rules"][10]["never_could"], "no rabbitmq on this box");
 }
 
 #[test]
@@ -100,11 +119,14 @@ fn the_screen_has_the_noise_first_and_the_proposal_last() {
     let diff = change::diff(&edits(&reviewed), |_| Ok(file.to_owned()));
     let got = screen::screen(&reviewed, &diff, Dur(Duration::from_secs(30 * 86_400)), Paint::NONE);
     let want = "\
-REVIEW        5 rules fired 13 times in the last 30 d
+REVIEW        8 rules fired 22 times in the last 30 d
   rule                              severity     fired   < 5 min  silenced     again
   Snoozed                           page             4         0         3         0  1 still
   Flaps                             ticket           4         0         0         3
   Blips                             page             3         3         0         0
+  Kills                             page             3         3         0         0
+  DatabaseDown                      page             3         3         3         0
+  DiskFull                          page             3         3         0         0
   Blips                             ticket           1         0         0         0
   Useful                            page             1         0         0         0
 NEVER FIRED   Quiet
@@ -126,4 +148,24 @@ LEFT OUT      /etc/plimsoll/alerts/shop.yaml: Flaps: its `keep_firing_for` was n
               15m
 ";
     assert_eq!(got, want);
+}
+
+#[test]
+fn the_range_of_a_rule_is_its_shortest_whatever_its_patterns_hold() {
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    assert_eq!(shortest_range("x > 5"), None);
+    assert_eq!(shortest_range("rate(x{a=~\"[Ll]ow|'[1m]\"}[10m]) < rate(x[1h] offset 5m)"), minutes(10));
+    assert_eq!(shortest_range("sum_over_time(x[6h:1m]) and x{a='[2m]'}"), minutes(360));
+}
+
+#[test]
+fn who_is_shown_a_change_of_a_shipped_rule_is_told_to_copy_the_whole_file_first() {
+    let mut alerts = alerts();
+    alerts.view.groups[0].file = "/usr/share/plimsoll/alerts/shop.yaml".into();
+    let reviewed = review(&alerts);
+    let file = "groups:\n  - name: shop\n    rules:\n      - alert: Blips\n        labels: { severity: page }\n        for: 5m\n";
+    let diff = change::diff(&edits(&reviewed), |_| Ok(file.to_owned()));
+    let got = screen::screen(&reviewed, &diff, Dur(Duration::from_secs(30 * 86_400)), Paint::NONE);
+    let words = got.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("cp /usr/share/plimsoll/alerts/shop.yaml /etc/plimsoll/alerts/; put what"), "{got}");
 }
