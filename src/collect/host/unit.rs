@@ -20,10 +20,12 @@ const CPU_TIME: Desc = Desc::counter("systemd.unit.cpu.time", "s", "CPU time of 
 const OOM_KILLS: Desc = Desc::counter(
     "systemd.unit.oom_kills",
     "{kill}",
-    "Processes of the unit that were killed for want of memory since it was started.",
+    "Processes of the unit, or in all of a slice, that were killed for want of memory since it was started.",
 );
 const TASKS: Desc = Desc::updown("systemd.unit.task.count", "{thread}", "Processes and threads of the unit.");
 
+/// Whose kills outlast the units in them: one that is killed mostly ends, and its next life counts from 0.
+const SLICES: [&str; 3] = ["system.slice", "user.slice", "machine.slice"];
 /// Folders that are opened in a round.
 const MAX_FOLDERS: usize = 256;
 /// Units whose memory is read in a round, to find the largest.
@@ -68,6 +70,13 @@ impl Group for Units {
             let unit = [("systemd.unit.name", name.as_str())];
             out.put_with(&MEMORY, &unit, *bytes);
             put_rest(context, &layout, path, &unit, out);
+        }
+        if layout.unified {
+            for slice in SLICES {
+                if let Some(kills) = keyed(context, &layout.memory.join(slice).join(layout.events), "oom_kill") {
+                    out.put_with(&OOM_KILLS, &[("systemd.unit.name", slice)], kills);
+                }
+            }
         }
         Ok(())
     }
