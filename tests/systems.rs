@@ -10,10 +10,6 @@ mod blame;
 mod breaker;
 #[path = "systems/bullmq.rs"]
 mod bullmq;
-#[path = "systems/redis_cluster.rs"]
-mod redis_cluster;
-#[path = "systems/redis_trouble.rs"]
-mod redis_trouble;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/catalogue.rs"]
 mod catalogue;
@@ -72,9 +68,13 @@ mod rabbitmq;
 mod rabbitmq_server;
 #[path = "systems/redis.rs"]
 mod redis;
+#[path = "systems/redis_cluster.rs"]
+mod redis_cluster;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/redis.rs"]
 mod redis_server;
+#[path = "systems/redis_trouble.rs"]
+mod redis_trouble;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/release.rs"]
 mod release;
