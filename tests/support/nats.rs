@@ -45,6 +45,14 @@ impl Nats {
         };
         let mut nodes = [node(0), node(1), node(2)];
         nodes.iter_mut().for_each(Self::wait);
+        // Without one nobody answers what JetStream is asked.
+        for node in &nodes {
+            wait_for("a leader that all know", Duration::from_secs(60), || {
+                let told = get(node.web, "/jsz", &[])?;
+                let told: Value = serde_json::from_str(&told).map_err(|error| error.to_string())?;
+                if told["meta_cluster"]["leader"].is_string() { Ok(()) } else { Err(told.to_string()) }
+            });
+        }
         nodes
     }
 

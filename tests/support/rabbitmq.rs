@@ -91,6 +91,13 @@ impl Rabbitmq {
         self.put("/api/permissions/%2F/plimsoll", RIGHTS);
     }
 
+    /// An answer of the management plugin.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let (status, answer) = http(self.web, "GET", path, &[GUEST], b"").unwrap();
+        assert_eq!(status, 200, "{path}");
+        String::from_utf8(answer).unwrap()
+    }
+
     /// A PUT to the management plugin.
     pub(crate) fn put(&self, path: &str, body: &[u8]) {
         let (status, answer) = http(self.web, "PUT", path, &[GUEST, JSON], body).unwrap();

@@ -68,12 +68,12 @@ fn a_server_that_takes_no_more_clients_is_asked_again_and_one_that_refuses_a_log
     let runtime = self::runtime();
     wait_for("room", LIMIT, || server.try_ask(&["CONFIG", "SET", "maxclients", "100"]));
     let mut no_such_user = target(server.port);
-    no_such_user.password = Some(SecretString::from("word"));
+    no_such_user.password = Some(SecretString::from("hunter2"));
     let mut no_right = with_password;
     no_right.database = 1;
     for target in [no_such_user, no_right] {
         let refused = runtime.block_on(one(&mut Collector::new(target, all()), LIMIT)).result;
-        assert!(matches!(&refused, Err(CollectError::Denied(why)) if !why.contains("word")), "{refused:?}");
+        assert!(matches!(&refused, Err(CollectError::Denied(why)) if !why.contains("hunter2")), "{refused:?}");
     }
     let mut no_database = target(server.port);
     no_database.database = 99;

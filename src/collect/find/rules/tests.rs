@@ -6,6 +6,7 @@ use super::super::Listening;
 use super::*;
 use crate::base::yaml;
 use crate::collect::config::Config;
+use crate::collect::dial::Address;
 
 const ALL: &[&str] = &["postgres", "redis", "mysql", "pgbouncer", "rabbitmq", "nats"];
 
@@ -118,6 +119,11 @@ fn every_flavour_of_redis_is_reached_and_its_other_ports_are_not() {
     assert_eq!(bare().runs("redis-server", &[], &["[::1]:6379"]).found(), one("redis", "redis://[::1]:6379", true));
     let socket = bare().runs("redis-server", &[], &["/run/redis/redis-server.sock"]);
     assert_eq!(socket.found(), one("redis", "redis+unix:///run/redis/redis-server.sock", true));
+    let odd = bare().runs("redis-server", &[], &["/run/redis/a@b.sock"]);
+    assert_eq!(odd.found(), one("redis", "redis+unix:///run/redis/a%40b.sock", true));
+    let server = servers(&odd.0, ALL, None).remove(0);
+    assert_eq!(server.entry.url().unwrap().address, Address::Unix("/run/redis/a@b.sock".into()));
+    assert!(server.grant.contains(" -s '/run/redis/a@b.sock' "), "{}", server.grant);
     let sentinel = bare().runs("redis-server", &["redis-server *:26379 [sentinel]"], &["0.0.0.0:26379"]);
     assert_eq!(sentinel.found(), []);
 }
