@@ -294,7 +294,8 @@ async fn a_group_that_waits_for_long_says_that_it_does() {
         }
     });
     let engine = Engine::new(Vec::new(), Vec::new(), parts, None, 0).0;
-    let stopped = engine.idle(Duration::from_secs(3600), Duration::from_millis(1), &stop).await;
+    let wait = engine.idle(Duration::from_secs(3600), Duration::from_millis(1), &stop);
+    let stopped = tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
     assert_eq!((stopped, beats.load(std::sync::atomic::Ordering::Relaxed)), (true, 3));
     let short = engine.idle(Duration::from_millis(1), Duration::from_secs(3600), &Stop::new()).await;
     assert_eq!((short, beats.load(std::sync::atomic::Ordering::Relaxed)), (false, 3), "one that is over soon need not");
