@@ -31,6 +31,8 @@ mod redis_server;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/release.rs"]
 mod release;
+#[path = "dashboards/values.rs"]
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
