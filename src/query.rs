@@ -156,6 +156,11 @@ impl Query {
         reach::copes(&self.node)
     }
 
+    /// The names of the metrics without each of which it yields nothing.
+    pub fn needs(&self) -> Vec<&str> {
+        reach::needs(&self.node)
+    }
+
     /// What it demands of a series, where it is nothing but a selector of series.
     pub fn selector(&self) -> Option<&[Matcher]> {
         match &self.node.kind {

@@ -61,7 +61,7 @@ const FRESH: i64 = 300_000;
 
 impl Scene<'_> {
     /// Judges one rule. One that copes with a selector that finds nothing (`or`, `absent`) is only judged by what it
-    /// has when nothing that it asks for is here.
+    /// has when nothing that it asks for is here, or not what it cannot do without (the left side of `unless`).
     pub fn presence(&self, rule: &Rule) -> Presence {
         self.of_query(&rule.expr, DEPTH)
     }
@@ -69,7 +69,8 @@ impl Scene<'_> {
     fn of_query(&self, query: &Query, depth: usize) -> Presence {
         let each: Vec<Presence> = query.names().into_iter().map(|name| self.of_metric(name, depth)).collect();
         let here = |presence: &&Presence| **presence == Presence::Here;
-        if query.copes() && each.iter().any(|presence| here(&presence)) {
+        let needed = || query.needs().into_iter().all(|name| self.of_metric(name, depth) == Presence::Here);
+        if query.copes() && each.iter().any(|presence| here(&presence)) && needed() {
             return Presence::Here;
         }
         let absent = each.iter().find(|presence| matches!(presence, Presence::NotHere(_)));
@@ -153,6 +154,10 @@ mod tests {
         assert_eq!(judge(&board, &store, "shop_orders_total > 1"), Presence::Here, "users' own");
         let either = "redis:rate > 1 or system_memory_utilization_ratio > 0.9";
         assert_eq!(judge(&board, &store, either), Presence::Here);
+        let without = "system_memory_utilization_ratio > 0.9 unless redis:rate > 1";
+        assert_eq!(judge(&board, &store, without), Presence::Here, "it can do without Redis");
+        let of_redis = "system_memory_utilization_ratio and redis:rate > 1 unless system_memory_utilization_ratio";
+        assert_eq!(judge(&board, &store, of_redis), not_here, "what unless takes away is no help");
 
         let redis = board.source("redis 127.0.0.1:6379");
         redis.kind.set("redis");

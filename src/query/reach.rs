@@ -32,3 +32,25 @@ pub(super) fn copes(node: &Node) -> bool {
         Kind::Call(function, args) => matches!(function.name, "absent" | "absent_over_time") || args.iter().any(copes),
     }
 }
+
+/// The metrics without each of which `node` yields nothing: of `or` what both sides need, of `unless` what the left one does.
+pub(super) fn needs(node: &Node) -> Vec<&str> {
+    match &node.kind {
+        Kind::Number(..) | Kind::Text(_) => Vec::new(),
+        Kind::Select(selector) | Kind::Range(selector, _) => selector.name.as_deref().into_iter().collect(),
+        Kind::Subquery(subquery) => needs(&subquery.expr),
+        Kind::Sign(_, expr) | Kind::Paren(expr) => needs(expr),
+        Kind::Binary(binary) => {
+            let (mut left, right) = (needs(&binary.left), needs(&binary.right));
+            match binary.op {
+                Op::Or => left.retain(|name| right.contains(name)),
+                Op::Unless => {}
+                _ => left.extend(right),
+            }
+            left
+        }
+        Kind::Aggregate(aggregate) => needs(&aggregate.expr),
+        Kind::Call(function, _) if matches!(function.name, "absent" | "absent_over_time") => Vec::new(),
+        Kind::Call(_, args) => args.iter().flat_map(needs).collect(),
+    }
+}

@@ -66,6 +66,8 @@ impl Scene {
         redis.ask(&["GET", "key"]);
         redis.ask(&["XADD", "orders", "*", "order", "7"]);
         redis.ask(&["XGROUP", "CREATE", "orders", "workers", "0"]);
+        redis.ask(&["SADD", "queues", "mail"]);
+        redis.ask(&["ZADD", "dead", "1700000000", "{}"]);
         let site = Site::new();
         let metric = "name: http.server.request.duration, histogram: request_time, unit: s, by: [http.request.method, \
                       http.response.status_code]";

@@ -132,7 +132,7 @@ fn flatten(prefix: &str, value: &serde_json::Value, out: &mut BTreeMap<String, S
             }
         }
         serde_json::Value::Null => {}
-        serde_json::Value::String(text) => drop(out.insert(prefix.to_owned(), format!("{text:?}"))),
+        serde_json::Value::String(text) => drop(out.insert(prefix.to_owned(), text.clone())),
         serde_json::Value::Number(number) => {
             let text = number.as_i64().map_or_else(|| format!("{:?}", number.as_f64().unwrap()), |int| int.to_string());
             out.insert(prefix.to_owned(), text);
@@ -152,9 +152,7 @@ fn scanned(line: &str) -> Option<BTreeMap<String, String>> {
             Value::Double(double) => return (record.text(line, *name).to_owned(), format!("{double:?}")),
             Value::Bool(flag) => return (record.text(line, *name).to_owned(), flag.to_string()),
         };
-        // An array is told from a string by where it begins in the line.
-        let shown = if value.starts_with('[') { value.to_owned() } else { format!("{value:?}") };
-        (record.text(line, *name).to_owned(), shown)
+        (record.text(line, *name).to_owned(), value.to_owned())
     });
     Some(shown.collect())
 }
@@ -169,7 +167,7 @@ proptest! {
         let mut expected = BTreeMap::new();
         flatten("", &value, &mut expected);
         let same = |mut map: BTreeMap<String, String>| {
-            // Arrays keep the spaces of the line, and strings may begin with a bracket.
+            // Arrays keep the spaces and the escapes of the line.
             map.values_mut().for_each(|text| text.retain(|char| !char.is_whitespace() && char != '"' && char != '\\'));
             map
         };
