@@ -86,7 +86,7 @@ impl Table {
         let patient = suspect.is_none_or(|s| s.size != opened.size || now.mono.saturating_sub(s.since) < limit);
         for stream in self.streams.values().filter(|stream| stream.deleted && !stream.linked) {
             if let Some(offset) = stream.print.resume(&content)?.filter(|_| stream.print.head.len > 0) {
-                let settled = stream.drained || !stream.has_news();
+                let settled = stream.drained || stream.failed.is_some() || !stream.has_news();
                 return Ok(if settled { Owner::Replaced(stream.id, offset) } else { Owner::Wait });
             }
         }

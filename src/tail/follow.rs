@@ -64,6 +64,8 @@ pub(crate) struct Stream {
     pub(crate) queued: bool,
     /// Its end was reached since it lost its path.
     pub(crate) drained: bool,
+    /// Since when it cannot be read, on the monotonic clock: what is unread is still to come.
+    pub(crate) failed: Option<u64>,
     /// The file that was rotated away from its path, until the record between the two is settled.
     pub(crate) after: Option<u64>,
     /// It is in the batch.
@@ -315,11 +317,9 @@ impl Reader {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut window = [0; WINDOW];
-        let reach = next.min(WINDOW as u64);
-        let got = read_at(file, &mut window[..reach as usize], next - reach)?;
+        let mark = mark_at(file, next)?;
         self.tally.nul += next - stream.taken();
-        stream.print.mark = Mark::new(next, &window[..got]);
+        stream.print.mark = mark;
         stream.touched = true;
         Ok(Turn::More)
     }
@@ -362,8 +362,11 @@ impl Reader {
         let Some(file) = &old.file else { return Ok(true) };
         let got = read_at(file, &mut bytes, from)?;
         bytes.truncate(got);
+        // All that can fail is done before anything is taken: else it would be taken again.
+        let whole = from + got as u64 >= old.size;
+        let mark = mark_at(file, if old.state.skip { old.size } else { from + got as u64 })?;
         let mut marks = Marks { cut: false, partial: true };
-        if let Some(young) = young {
+        if let Some(young) = young.filter(|_| whole) {
             let Some((first, next)) = self.first_line(young, group)? else { return Ok(false) };
             let start = self.start_of(file, from)?;
             // A whole line tells better how records begin than the piece does.
@@ -371,7 +374,9 @@ impl Reader {
             if !alike(known, &first) && old.encoding == Encoding::Utf8 {
                 bytes.extend(first);
                 marks.partial = false;
-                self.move_to(young, next)?;
+                let Some(file) = &young.file else { return Ok(false) };
+                young.print.mark = mark_at(file, next)?;
+                young.touched = true;
             }
         }
         let mut text = String::new();
@@ -387,8 +392,8 @@ impl Reader {
         }
         old.state.skip = false;
         old.state.fragment = marks.partial;
-        let size = old.size;
-        self.move_to(old, size)?;
+        old.print.mark = mark;
+        old.touched = true;
         Ok(true)
     }
 
@@ -414,17 +419,13 @@ impl Reader {
         bytes.truncate(feed);
         Ok(Some((bytes, feed as u64 + 1)))
     }
+}
 
-    fn move_to(&mut self, stream: &mut Stream, offset: u64) -> io::Result<()> {
-        let mut window = [0; WINDOW];
-        let reach = offset.min(WINDOW as u64);
-        if let Some(file) = &stream.file {
-            let got = read_at(file, &mut window[..reach as usize], offset - reach)?;
-            stream.print.mark = Mark::new(offset, &window[..got]);
-            stream.touched = true;
-        }
-        Ok(())
-    }
+fn mark_at(file: &File, offset: u64) -> io::Result<Mark> {
+    let mut window = [0; WINDOW];
+    let reach = offset.min(WINDOW as u64);
+    let got = read_at(file, &mut window[..reach as usize], offset - reach)?;
+    Ok(Mark::new(offset, &window[..got]))
 }
 
 /// The hash of the head grows with the file.

@@ -199,6 +199,7 @@ impl Table {
             grown: 0,
             queued: false,
             drained: false,
+            failed: None,
             created: None,
             after: None,
             touched: true,

@@ -4,7 +4,7 @@
 //! start, truncated away, or deleted. A file that is found is compared with both before it counts as new.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use super::follow::Stream;
 use super::identity::{Mark, Node, Print};
 use super::kin::Kin;
 use super::lines::{Multiline, Rules};
-use super::open::{Opened, open};
+use super::open::Opened;
 use super::packs::Packs;
 use super::position::{self, Known, Place, State};
 use super::{GlobError, GroupSettings, Now, Settings, Start, parse};
@@ -400,6 +400,7 @@ impl Table {
         stream.after = None;
         stream.grown = now.mono;
         stream.queued = false;
+        stream.failed = None;
         stream.touched = true;
         self.nodes.insert(stream.node, fresh);
         self.kin.add(&stream.path, fresh);
@@ -434,6 +435,7 @@ impl Table {
             grown: now.mono,
             queued: false,
             drained: false,
+            failed: None,
             created: opened.created,
             after: None,
             touched: true,
@@ -470,21 +472,6 @@ impl Table {
                 return id;
             }
         }
-    }
-
-    /// Opens the stream's file again after it was closed for want of handles or failed.
-    pub(crate) fn reopen(&mut self, id: u64) -> Option<&File> {
-        let stream = self.streams.get_mut(&id)?;
-        if stream.file.is_none() {
-            match open(&stream.path) {
-                Ok(opened) if opened.node == stream.node => stream.file = Some(opened.file),
-                _ => {
-                    self.urgent = true;
-                    return None;
-                }
-            }
-        }
-        self.streams.get(&id)?.file.as_ref()
     }
 }
 
