@@ -10,15 +10,16 @@ use std::path::PathBuf;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use crate::base::clock::SECOND;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::{Record, Text, Value};
 
+use super::group::Group;
 use super::gzip::Unpack;
 use super::identity::{HEAD, Head, Mark, Node, Print, WINDOW, read_at};
 use super::lines::{Encoding, Next, alike, decode};
 use super::parse::Parser;
 use super::position::{Place, State};
-use super::table::Group;
 use super::{Now, Sink};
 
 /// Bytes that one turn reads; more only for a line that is longer.
@@ -106,7 +107,7 @@ impl Stream {
             born: self.born,
             print: self.print,
             seen: self.size,
-            when: unix / crate::base::clock::SECOND,
+            when: unix / SECOND,
             state: self.state,
         }
     }
@@ -337,6 +338,8 @@ impl Reader {
         let Self { buf, text, record, batch, sink, tally, .. } = self;
         let bytes = &buf[range];
         let (line, replaced) = decode(bytes, stream.encoding, text);
+        let (line, longer) = within(line, group.rules.max_line);
+        marks.cut |= longer;
         marks.partial |= std::mem::take(&mut stream.state.fragment);
         tally.lines += 1;
         tally.bytes += bytes.len() as u64 + stream.encoding.width() as u64;
@@ -381,6 +384,9 @@ impl Reader {
         }
         let mut text = String::new();
         let (line, replaced) = decode(&bytes, old.encoding, &mut text);
+        let (line, longer) = within(line, group.rules.max_line);
+        marks.cut = longer;
+        self.tally.cut += u64::from(longer);
         self.tally.lines += 1;
         self.tally.bytes += bytes.len() as u64;
         self.tally.invalid += u64::from(replaced);
@@ -428,6 +434,12 @@ fn mark_at(file: &File, offset: u64) -> io::Result<Mark> {
     Ok(Mark::new(offset, &window[..got]))
 }
 
+/// The part of `line` that is within `max` bytes; true: it was longer, for two halves of a line or what stands for
+/// invalid bytes take more room than what was read.
+fn within(line: &str, max: usize) -> (&str, bool) {
+    (&line[..line.floor_char_boundary(max)], line.len() > max)
+}
+
 /// The hash of the head grows with the file.
 fn grow_head(stream: &mut Stream, file: &File, piece: &[u8], from: u64) -> io::Result<()> {
     if from == 0 {
@@ -470,7 +482,9 @@ fn emit(
             let room = u64::from(time.resolution.max(1));
             time.nanos - time.nanos % room + offset % room
         }
-        None => now.unix.max(stream.last + 1),
+        // Equal lines at equal times would be one for Loki. A clock that was set back is followed.
+        None if stream.last >= now.unix && stream.last - now.unix < SECOND => stream.last + 1,
+        None => now.unix,
     };
     if record.time.is_none() {
         stream.last = nanos;
