@@ -123,6 +123,7 @@ impl Table {
         self.retire(id, now);
         if let Some(past) = self.pasts.get_mut(&id) {
             past.place.state.gone = true;
+            past.may_return = false;
             self.notes.push(past.place.encode());
         }
         self.urgent = true;

@@ -19,6 +19,8 @@ const SCAN: u64 = 5 * SECOND;
 const POLL: u64 = SECOND;
 /// What looking at one file costs, with room.
 const LOOK_COST: u64 = 3000;
+/// What looking at one name in a folder costs, with room.
+const NAME_COST: u64 = 10_000;
 /// A frame is sealed this long after its first record.
 const FRAME_AGE: u64 = SECOND;
 /// A frame is sealed when nothing was read for this long.
@@ -105,6 +107,10 @@ impl Tailer {
                 return Done::Blocked;
             }
         }
+        if self.reader.batch.records() > 0 {
+            // While a large gzip file is checked, what living files brought grows old all the same.
+            self.first.get_or_insert(now.mono);
+        }
         if self.unpack(now) {
             return if self.waiting.is_some() { Done::Blocked } else { Done::More };
         }
@@ -162,8 +168,9 @@ impl Tailer {
 
     fn look(&mut self, now: Now) {
         let every = if self.table.suspects.is_empty() { SCAN } else { SECOND };
-        let due = self.scanned.is_none_or(|at| now.mono.saturating_sub(at) >= every);
-        if due || self.table.urgent {
+        // Renames may ask for a walk with each of them: it may cost a twentieth of the time at most.
+        let every = if self.table.urgent { (self.table.listed * NAME_COST * 20).min(POLL) } else { every };
+        if self.scanned.is_none_or(|at| now.mono.saturating_sub(at) >= every) {
             self.table.scan(now);
             self.scanned = Some(now.mono);
             self.polled = now.mono;

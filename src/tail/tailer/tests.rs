@@ -193,3 +193,21 @@ fn a_rotated_file_that_cannot_be_opened_costs_no_spinning_and_holds_up_the_new_o
     assert_eq!(rig.texts(), expect(&[("a", 0..10), ("b", 0..10), ("a", 10..20)]));
     assert_eq!((rig.board.losses(), rig.fault()), (vec![], String::new()));
 }
+
+#[test]
+fn walks_that_renames_ask_for_leave_time_for_the_reading() {
+    let mut rig = Rig::new("*.log");
+    for number in 0..2000 {
+        rig.append(&format!("{number}.log"), "one\n");
+    }
+    rig.pass(7);
+    let mut walks = 0;
+    let before = rig.now.mono;
+    while rig.now.mono - before < 4 * SECOND {
+        rig.now.mono += SECOND / 100;
+        rig.tailer.hint();
+        rig.tailer.step(rig.now);
+        walks += usize::from(rig.tailer.scanned == Some(rig.now.mono));
+    }
+    assert!((4..=20).contains(&walks), "{walks} walks in four seconds");
+}
