@@ -91,7 +91,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(&config, &base)?;
     greet::print(&base, &config, &plan)?;
     let mut current = config;
-    let mut running = Running::start(plan, &base, None)?;
+    let mut running = Running::start(plan, &base, None, STOP_TIME).await?;
     let budget = tokio::spawn(budget::watch(base.board.clone(), current.memory, base.stop.clone()));
     let watchdog = service::ready(base.board.clone(), base.stop.clone());
     loop {
@@ -164,8 +164,8 @@ impl Base {
         service::reloading();
         let outcome = self.reload_checked(current, running).await;
         service::reloaded();
-        let standing =
-            outcome.as_ref().err().map(|why| format!("the new config was refused, the old one goes on: {why}"));
+        let goes_on = if running.is_stopped() { "and nothing is read or sent" } else { "the old one goes on" };
+        let standing = outcome.as_ref().err().map(|why| format!("the new config was refused, {goes_on}: {why}"));
         self.board.note("config", standing.clone());
         outcome.map_err(|why| standing.unwrap_or(why))
     }
@@ -174,7 +174,7 @@ impl Base {
         let config = config::load(self.options.config.as_deref()).map_err(|errors| errors.to_string())?;
         let mut plan = Plan::new(&config, self).map_err(|error| format!("{error:#}"))?;
         plan.alerts.as_ref().map_or(Ok(()), alerts::Prepared::refuse).map_err(|error| format!("{error:#}"))?;
-        if config == *current {
+        if config == *current && !running.is_stopped() {
             running.look_again();
             let other = plan.alerts.take().filter(|alerts| !alerts.same_rules(running.alerts()));
             let Some(other) = other else { return Ok("nothing changed".into()) };
@@ -182,8 +182,19 @@ impl Base {
             return Ok("changed: rule files".into());
         }
         let changed = plan::changes(current, &config);
+        Running::prepare(&plan, self).map_err(|error| format!("{error:#}"))?;
         running.stop(STOP_TIME).await;
-        *running = Running::start(plan, self, Some(running)).map_err(|error| format!("{error:#}"))?;
+        match Running::start(plan, self, Some(running), STOP_TIME).await {
+            Ok(new) => *running = new,
+            Err(error) => {
+                let back = Plan::new(current, self);
+                match async { Running::start(back?, self, Some(running), STOP_TIME).await }.await {
+                    Ok(old) => *running = old,
+                    Err(second) => return Err(format!("{error:#}; the old one cannot be started: {second:#}")),
+                }
+                return Err(format!("{error:#}"));
+            }
+        }
         *current = config;
         tracing::info!("reloaded: {changed}");
         Ok(changed)

@@ -193,13 +193,19 @@ impl Store {
     /// Too many series, or a block that cannot be read.
     pub fn select(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<Vec<Series>, StoreError> {
         loop {
-            let cuts = self.inner.cuts.load(Relaxed);
+            let cuts = self.cuts();
             let found = self.select_once(matchers, (from, to), cuts);
             // A block that was made meanwhile may have taken what was not found in the head any more, or another block.
             if cuts == self.inner.cuts.load(Relaxed) {
                 return found;
             }
         }
+    }
+
+    /// How often samples moved so far; not in the middle of a move.
+    fn cuts(&self) -> u64 {
+        let _state = self.lock();
+        self.inner.cuts.load(Relaxed)
     }
 
     fn select_once(&self, matchers: &[Matcher], (from, to): (i64, i64), cuts: u64) -> Result<Vec<Series>, StoreError> {
@@ -301,7 +307,7 @@ impl Series {
     pub fn read(&self, from: i64, to: i64, out: &mut Vec<Sample>) -> Result<(), StoreError> {
         let start = out.len();
         loop {
-            let cuts = self.store.inner.cuts.load(Relaxed);
+            let cuts = self.store.cuts();
             let read = if cuts == self.cuts {
                 self.read_parts(&self.parts, (from, to), out)
             } else {

@@ -9,6 +9,7 @@ mod adopt;
 pub mod config;
 mod discover;
 mod follow;
+mod group;
 mod gzip;
 mod identity;
 mod intake;

@@ -20,6 +20,7 @@ use crate::signal::frame::Signal;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::Record;
 use crate::signal::resource::Resource;
+use crate::spool::SpoolError;
 use crate::status::Board;
 use crate::tail::{self, Intake, journald};
 
@@ -42,8 +43,13 @@ impl Running {
     /// Starts everything in `plan`. What `before` counted from the same log entries goes on: a reload resets no counter.
     ///
     /// # Errors
-    /// A cursor cannot be written, or no thread can be had.
-    pub(super) fn start(mut plan: Plan, base: &Base, before: Option<&Self>) -> anyhow::Result<Self> {
+    /// A cursor cannot be written, or no thread can be had. What was started by then has ended.
+    pub(super) async fn start(
+        mut plan: Plan,
+        base: &Base,
+        before: Option<&Self>,
+        time: Duration,
+    ) -> anyhow::Result<Self> {
         let mut running = Self {
             sources: Stop::new(),
             senders: Stop::new(),
@@ -59,6 +65,18 @@ impl Running {
                 new.derived.inherit(&old.derived);
             }
         }
+        match running.fill(plan, base, before) {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                // Left alone, its senders would keep the cursors.
+                running.stop(time).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&mut self, plan: Plan, base: &Base, before: Option<&Self>) -> anyhow::Result<()> {
+        let running = self;
         forget(&plan, base);
         running.send(&plan, base)?;
         let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -93,7 +111,37 @@ impl Running {
                 None
             }
         };
-        Ok(running)
+        Ok(())
+    }
+
+    /// True when nothing of it runs any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.sources.is_set()
+    }
+
+    /// Makes the cursors that are new in `plan`, while everything goes on: most of what can fail in a start.
+    ///
+    /// # Errors
+    /// A cursor cannot be written.
+    pub(super) fn prepare(plan: &Plan, base: &Base) -> anyhow::Result<()> {
+        let spools = [(Signal::Logs, &base.logs), (Signal::Metrics, &base.metrics)];
+        let made = spools.iter().try_for_each(|(signal, spool)| {
+            let takers = plan.destinations.iter().filter(|(_, prepared)| prepared.signals().contains(signal));
+            takers.into_iter().try_for_each(|(name, prepared)| match spool.cursor(name, prepared.when_full()) {
+                Ok(_) | Err(SpoolError::Taken { .. }) => Ok(()),
+                Err(error) => Err(error).with_context(|| format!("destination {name}")),
+            })
+        });
+        if made.is_err() {
+            // Those that were made would hold up the others.
+            for (signal, spool) in spools {
+                let served: Vec<_> = base.board.destinations().into_iter().map(|(key, _)| key).collect();
+                let names: Vec<&str> =
+                    served.iter().filter(|(_, known)| *known == signal).map(|(name, _)| name.as_str()).collect();
+                spool.keep_only(&names);
+            }
+        }
+        made
     }
 
     /// The rules that run.

@@ -120,7 +120,8 @@ pub(super) fn understand(status: StatusCode, headers: &HeaderMap, body: &[u8]) -
     match status.as_u16() {
         429 => Answer::Limited { why, after },
         503 => Answer::Retry { why, after, reached: Reached::No },
-        502 | 504 => Answer::Retry { why, after, reached: Reached::Perhaps },
+        // Of the proxy, too: no room, its bandwidth used up, the server behind it not reached.
+        502 | 504 | 507 | 509 | 520..=530 => Answer::Retry { why, after, reached: Reached::Perhaps },
         300..=399 => {
             let to = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("elsewhere");
             Answer::Hold {

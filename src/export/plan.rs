@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     bisected: usize,
     limited: u32,
     broken_since: Option<Instant>,
+    /// All records have the same time.
+    one_time: bool,
     tally: Tally,
 }
 
@@ -77,8 +79,15 @@ impl Plan {
             bisected: 0,
             limited: 0,
             broken_since: None,
+            one_time: false,
             tally: Tally::default(),
         }
+    }
+
+    /// Whether the frame's records all have one time: what is too old for one of them then is for the others.
+    pub(crate) fn of_one_time(mut self, one_time: bool) -> Self {
+        self.one_time = one_time;
+        self
     }
 
     /// What is sent next; `None` when everything is answered. Its payload may be put into another codec.
@@ -162,6 +171,11 @@ impl Plan {
 
     fn refused(&mut self, part: Part, why: &str) {
         let reason = refusal::reason(self.signal, why);
+        if self.one_time && refusal::speaks_of_the_bounds(why) {
+            // The oldest time that Prometheus takes is the same for all series: no half would fare better.
+            self.lose(reason, part.records, refusal::hint(self.signal, reason, why));
+            return;
+        }
         if self.signal == Signal::Metrics {
             // All or nothing: one bad point takes the others with it.
             self.bisect(part, reason, why);

@@ -23,6 +23,11 @@ pub(super) fn reason(signal: Signal, why: &str) -> &'static str {
     }
 }
 
+/// True when the time is before the oldest that is taken of any series.
+pub(super) fn speaks_of_the_bounds(why: &str) -> bool {
+    why.to_ascii_lowercase().contains("out of bounds")
+}
+
 /// What to do about it, with the destination's words.
 pub(super) fn hint(signal: Signal, reason: &str, why: &str) -> String {
     let why = super::answer::shown(why);

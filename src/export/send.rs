@@ -76,7 +76,8 @@ impl Sender {
     async fn deliver(&mut self, cursor: &mut Cursor, stored: Stored) -> Result<(), Ended> {
         let Stored { number, header, payload, .. } = stored;
         let records = u64::from(header.records);
-        let mut plan = Plan::new(self.signal, header.codec, payload, records, std::mem::take(&mut self.first));
+        let plan = Plan::new(self.signal, header.codec, payload, records, std::mem::take(&mut self.first));
+        let mut plan = plan.of_one_time(self.signal == Signal::Metrics && header.times.0 == header.times.1);
         let mut any = false;
         while let Some(part) = plan.part() {
             let answer = self.attempt(part).await?;

@@ -12,7 +12,7 @@ use crate::signal::record::{Record, Text, Value};
 
 /// A built-in class: what it finds and what stands there instead.
 const CLASSES: &[(&str, &str)] = &[
-    ("email", r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+"),
+    ("email", r"[A-Za-z0-9._%+\-]{1,64}(?:@|\\+u0040)[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+"),
     // Every run of digits: a card may stand in the middle of one, behind an order's number.
     ("card", r"[0-9](?:[ \-]?[0-9]){12,}"),
     ("bearer", r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/\-]{8,}=*"),
@@ -20,9 +20,11 @@ const CLASSES: &[(&str, &str)] = &[
 ];
 
 /// Only what the groups match goes. A text in SQL may be cut before its end, and hold quotes that are doubled or escaped.
+/// All of it may stand in a line of JSON that is kept as it is: quotes and slashes behind backslashes, or as `\u0027`.
 const PASSWORD: &str = concat!(
-    r#"(?i)\b(?:password|identified(?:\s+with\s+\S+)?\s+(?:by|as))\s*=?\s*(?:e?'((?:[^'\\]|''|\\.)+)|"((?:[^"\\]|""|\\.)+))"#,
-    r#"|://[^\s:/?\#@'"]*:([^\s/@'"]+)@"#,
+    r#"(?i)\b(?:password|identified(?:\s+with\s+\S+)?\s+(?:by|as))\s*=?\s*(?:e?'((?:[^'\\]|''|\\.)+)|"((?:[^"\\]|""|\\.)+)"#,
+    r#"|\\+"(.+?)(?:\\+"|\z)|e?\\+'(.+?)(?:\\+'|\z)|\\+u0022(.+?)(?:\\+u0022|\z)|e?\\+u0027(.+?)(?:\\+u0027|\z))"#,
+    r#"|:(?:\\*/){2}[^\s:/?\#@'"]*:([^\s/@'"]+?)(?:@|\\+u0040)"#,
     r#"|\bpassword=([^\s'"&;,]+)"#,
 );
 
@@ -233,6 +235,7 @@ mod tests {
     fn each_class_replaces_what_it_names_and_leaves_the_rest() {
         let cases = [
             ("mail from jane.doe+x@example.co.uk now", "mail from [email] now"),
+            (r#"{"to":["jane\u0040example.com"]}"#, r#"{"to":["[email]"]}"#),
             ("card 4111 1111 1111 1111 ok", "card [card] ok"),
             ("order 4111 1111 1111 1112 ok", "order 4111 1111 1111 1112 ok"),
             ("Authorization: Bearer abc.def-123456", "Authorization: [bearer]"),
@@ -263,6 +266,14 @@ mod tests {
             ("redis://:s3cret@cache", "redis://:[password]@cache"),
             ("host=db password=s3cret dbname=shop", "host=db password=[password] dbname=shop"),
             ("password = 's3cret'", "password = '[password]'"),
+            // In a line of JSON that is kept as it is.
+            (r#"{"sql":"IDENTIFIED BY \"s3cret\""}"#, r#"{"sql":"IDENTIFIED BY \"[password]\""}"#),
+            (r#"{"dsn":"postgres:\/\/shop:s3cret@db\/shop"}"#, r#"{"dsn":"postgres:\/\/shop:[password]@db\/shop"}"#),
+            (r#"{"dsn":"postgres://shop:s3cret\u0040db"}"#, r#"{"dsn":"postgres://shop:[password]\u0040db"}"#),
+            (r#"{"q":"ROLE a PASSWORD \u0027s3cret\u0027"}"#, r#"{"q":"ROLE a PASSWORD \u0027[password]\u0027"}"#),
+            (r#"password=\"s3cret\" b"#, r#"password=\"[password]\" b"#),
+            (r#"PASSWORD \\\"s3cret\\\" b"#, r#"PASSWORD \\\"[password]\\\" b"#),
+            (r#"PASSWORD \"s3cret that is cut"#, r#"PASSWORD \"[password]"#),
             ("password authentication failed for user \"a\"", "password authentication failed for user \"a\""),
             ("GET http://a:8080/b@c?password=", "GET http://a:8080/b@c?password="),
         ];

@@ -20,6 +20,8 @@ pub struct Cursor {
     /// The segment read last, kept open.
     open: Option<(u64, Arc<dyn File>)>,
     held: Option<Held>,
+    /// When the frame that was served last was written; what waits behind it is younger.
+    served: u64,
 }
 
 /// A frame that was handed out and not done.
@@ -52,7 +54,7 @@ enum Step {
 
 impl Cursor {
     pub(super) fn new(handle: Arc<Handle>, key: String) -> Self {
-        Self { handle, key, open: None, held: None }
+        Self { handle, key, open: None, held: None, served: 0 }
     }
 
     /// Waits for the next frame with records that survives a power cut; the same again until it is `done`. `None`
@@ -107,9 +109,11 @@ impl Cursor {
         let Some(held) = self.held.clone().filter(|held| held.stored.number == number) else {
             return Ok(());
         };
+        let held_at = held.stored.written;
         let (shared, key) = (Arc::clone(&self.handle.shared), self.key.clone());
         let written = tokio::task::spawn_blocking(move || finish(&shared, &key, &held));
         written.await.map_err(|error| SpoolError::Disk(std::io::Error::other(error)))??;
+        self.served = self.served.max(held_at);
         self.held = None;
         Ok(())
     }
@@ -125,8 +129,9 @@ impl Cursor {
         } else if let Some(held) = held {
             held.stored.written
         } else {
-            // Not looked at yet: it is no older than its segment.
-            log.segments.iter().find(|segment| segment.first >= reader.place.0).map_or(0, |segment| segment.opened)
+            // Not looked at yet: it is no older than its segment, and than what was served before it.
+            let segment = log.segments.iter().find(|segment| segment.first >= reader.place.0);
+            segment.map_or(0, |segment| segment.opened.max(self.served))
         };
         Backlog { frames: pending.frames, bytes: pending.bytes, oldest }
     }

@@ -250,6 +250,8 @@ impl Log {
             self.rescue()?;
         }
         if self.next + 1 >= self.reserved {
+            // The next sync reserves more.
+            self.unsynced_since.get_or_insert_with(Instant::now);
             return Err(io::Error::other("too many frames were written since the latest sync"));
         }
         let size = self.segment_size;
@@ -324,8 +326,8 @@ impl Log {
         self.writer = Some(Writer { file, turn: 0 });
     }
 
-    /// Makes a segment's file with head, first sync mark and opening. Its number is spent even when that fails: the
-    /// file may still be there.
+    /// Makes a segment's file with head, first sync mark and opening. Its number is spent when that fails and the file
+    /// may still be there: else a disk that is full for a day would use up all numbers that are reserved.
     pub(super) fn create_segment(
         &mut self,
         positions: &Positions,
@@ -336,7 +338,8 @@ impl Log {
         self.next += 1;
         let path = self.dir.join(format!("{first:020}.seg"));
         let head = SegmentHead { signal: self.signal, first, salt: random() };
-        let mark = Mark { head, turn: 0, synced: self.synced, reserved: self.reserving, closed: false };
+        let reserved = self.reserving.max(first + RESERVE);
+        let mark = Mark { head, turn: 0, synced: self.synced, reserved, closed: false };
         let mut front = [0; FRAMES as usize];
         front[..64].copy_from_slice(&head.encode());
         front[MARKS[0] as usize..][..64].copy_from_slice(&mark.encode());
@@ -353,12 +356,23 @@ impl Log {
         let moves = positions.iter().map(|(key, value)| (&**key, &**value));
         let opening = encode_header(&mut self.scratch, head.salt, place, &content, moves)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the positions of all sources are too large"))?;
-        let file = self.disk.create(&path)?;
-        if let Err(error) = write_full(&*file, [&front, &self.scratch], 0) {
-            // An empty or torn segment is known at the next start for what it is; the first error says more.
-            let _removed = self.disk.remove(&path).is_ok();
-            return Err(error);
-        }
+        let made = self.disk.create(&path).and_then(|file| {
+            write_full(&*file, [&front, &self.scratch], 0)?;
+            Ok(file)
+        });
+        let file = match made {
+            Ok(file) => file,
+            Err(error) => {
+                // An empty or torn segment is known at the next start for what it is; the first error says more.
+                match self.disk.remove(&path) {
+                    Ok(()) => self.next = first,
+                    Err(removal) if removal.kind() == io::ErrorKind::NotFound => self.next = first,
+                    Err(_) => {}
+                }
+                return Err(error);
+            }
+        };
+        self.reserving = reserved;
         let mut segment = Segment {
             path,
             first,
@@ -378,10 +392,12 @@ impl Log {
     pub(super) fn mark(&mut self, closed: bool) {
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back()) else { return };
         writer.turn += 1;
-        self.reserving = if closed { self.next } else { self.next + RESERVE };
+        let reserved = if closed { self.next } else { self.next + RESERVE };
         let head = SegmentHead { signal: self.signal, first: segment.first, salt: segment.salt };
-        let mark = Mark { head, turn: writer.turn, synced: self.synced, reserved: self.reserving, closed };
-        let _written = write_full(&*writer.file, [&mark.encode(), &[]], MARKS[(writer.turn % 2) as usize]).is_ok();
+        let mark = Mark { head, turn: writer.turn, synced: self.synced, reserved, closed };
+        if write_full(&*writer.file, [&mark.encode(), &[]], MARKS[(writer.turn % 2) as usize]).is_ok() {
+            self.reserving = reserved;
+        }
     }
 
     /// Says that the end was clean: the next start goes on with the next number.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::format::FRAMES;
-use super::log::{Log, Segment, Totals};
+use super::log::{Log, RESERVE, Segment, Totals};
 use super::{Shared, lock};
 use crate::base::clock::unix_nanos;
 
@@ -102,7 +102,11 @@ impl Shared {
                 log.rescue()?;
             }
             if log.unsynced.is_empty() && !log.dir_dirty {
-                return Ok(());
+                if log.next + RESERVE / 2 < log.reserved {
+                    return Ok(());
+                }
+                // A disk that failed for long has used up the numbers, and nothing is taken until there are more.
+                log.reserve()?;
             }
             log.unsynced_since = None;
             (log.unsynced.clone(), log.dir_dirty, log.last, log.segments.back().cloned(), log.reserving)
@@ -176,12 +180,25 @@ impl Shared {
 }
 
 impl Log {
+    /// Writes down that more numbers are used, for the next sync.
+    fn reserve(&mut self) -> io::Result<()> {
+        match (&self.writer, self.segments.back()) {
+            (Some(writer), Some(segment)) => {
+                self.unsynced.push((segment.first, Arc::clone(&writer.file)));
+                self.mark(false);
+                Ok(())
+            }
+            _ => self.roll(),
+        }
+    }
+
     /// Takes segments off the list that are delivered and beyond what is to be retained.
     fn expire(&mut self) -> Vec<Segment> {
         let passed = self.readers.values().map(|reader| reader.durable).min().unwrap_or(u64::MAX);
         // New lines are worth more than delivered ones: on a full disk the oldest of these goes.
         let mut tight = std::mem::take(&mut self.tight);
-        if tight && self.segments.len() == 1 && self.segments.back().is_some_and(|only| only.last_record <= passed) {
+        let served = |only: &Segment| only.last_record > 0 && only.last_record <= passed;
+        if tight && self.segments.len() == 1 && self.segments.back().is_some_and(served) {
             // Where not even a new segment's head has room, the next refused frame tries again.
             let _no_room = self.roll().is_err();
         }

@@ -65,7 +65,7 @@ impl Table {
                 return None;
             }
             Owner::Past(id, offset) => self.place_of_past(id, offset, &fresh, &opened).ok()?,
-            Owner::Replaced(id, offset) => self.place_of_replaced(id, offset, &opened, now).ok()?,
+            Owner::Replaced(id, offset) => self.place_of_replaced(id, offset, &fresh, &opened, now).ok()?,
             Owner::New if fresh.stray => return None,
             Owner::New => self.place_of_new(&fresh, &opened).ok()?,
         };
@@ -86,7 +86,7 @@ impl Table {
         let patient = suspect.is_none_or(|s| s.size != opened.size || now.mono.saturating_sub(s.since) < limit);
         for stream in self.streams.values().filter(|stream| stream.deleted && !stream.linked) {
             if let Some(offset) = stream.print.resume(&content)?.filter(|_| stream.print.head.len > 0) {
-                let settled = stream.drained || !stream.has_news();
+                let settled = stream.drained || stream.failed.is_some() || !stream.has_news();
                 return Ok(if settled { Owner::Replaced(stream.id, offset) } else { Owner::Wait });
             }
         }
@@ -151,16 +151,25 @@ impl Table {
         Ok(place)
     }
 
-    fn place_of_replaced(&mut self, id: u64, offset: u64, opened: &Opened, now: Now) -> io::Result<Place> {
+    fn place_of_replaced(
+        &mut self,
+        id: u64,
+        offset: u64,
+        fresh: &Fresh,
+        opened: &Opened,
+        now: Now,
+    ) -> io::Result<Place> {
         let print = self.streams.get(&id).map(|stream| stream.print).unwrap_or_default();
         let print = at(&print, offset, opened)?;
         let old = self.release(id).ok_or_else(|| io::Error::other("unknown"))?;
         let glob = self.groups[old.group].glob.hash;
-        Ok(Place { print, ..old.place(glob, now.unix) })
+        let mut place = Place { print, ..old.place(glob, now.unix) };
+        place.state.rotated = path_hash(fresh.path.as_os_str()) != place.born;
+        Ok(place)
     }
 
     fn place_of_new(&mut self, fresh: &Fresh, opened: &Opened) -> io::Result<Place> {
-        let offset = if self.begins_at_end(fresh.group) {
+        let offset = if self.begins_at_end(fresh.group, &fresh.path) {
             let line = self.groups[fresh.group].rules.max_line as u64;
             last_line(opened, line)?
         } else {

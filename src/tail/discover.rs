@@ -65,6 +65,8 @@ pub(crate) struct Walk {
     pub(crate) faults: Vec<(PathBuf, io::Error)>,
     /// There were more than [`MAX_FILES`].
     pub(crate) too_many: bool,
+    /// Names that were looked at.
+    pub(crate) listed: u64,
 }
 
 /// What a walk heeds beside the glob.
@@ -190,6 +192,7 @@ impl Walker<'_> {
             Err(error) => return self.fault(folder, error),
         };
         for entry in entries {
+            self.out.listed += 1;
             match entry {
                 Ok(entry) => each(self, &entry),
                 Err(error) => return self.fault(folder, error),

@@ -10,15 +10,16 @@ use std::path::PathBuf;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use crate::base::clock::SECOND;
 use crate::signal::logs::LogBatch;
 use crate::signal::record::{Record, Text, Value};
 
+use super::group::Group;
 use super::gzip::Unpack;
 use super::identity::{HEAD, Head, Mark, Node, Print, WINDOW, read_at};
 use super::lines::{Encoding, Next, alike, decode};
 use super::parse::Parser;
 use super::position::{Place, State};
-use super::table::Group;
 use super::{Now, Sink};
 
 /// Bytes that one turn reads; more only for a line that is longer.
@@ -64,6 +65,8 @@ pub(crate) struct Stream {
     pub(crate) queued: bool,
     /// Its end was reached since it lost its path.
     pub(crate) drained: bool,
+    /// Since when it cannot be read, on the monotonic clock: what is unread is still to come.
+    pub(crate) failed: Option<u64>,
     /// The file that was rotated away from its path, until the record between the two is settled.
     pub(crate) after: Option<u64>,
     /// It is in the batch.
@@ -104,7 +107,7 @@ impl Stream {
             born: self.born,
             print: self.print,
             seen: self.size,
-            when: unix / crate::base::clock::SECOND,
+            when: unix / SECOND,
             state: self.state,
         }
     }
@@ -315,11 +318,9 @@ impl Reader {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut window = [0; WINDOW];
-        let reach = next.min(WINDOW as u64);
-        let got = read_at(file, &mut window[..reach as usize], next - reach)?;
+        let mark = mark_at(file, next)?;
         self.tally.nul += next - stream.taken();
-        stream.print.mark = Mark::new(next, &window[..got]);
+        stream.print.mark = mark;
         stream.touched = true;
         Ok(Turn::More)
     }
@@ -337,6 +338,8 @@ impl Reader {
         let Self { buf, text, record, batch, sink, tally, .. } = self;
         let bytes = &buf[range];
         let (line, replaced) = decode(bytes, stream.encoding, text);
+        let (line, longer) = within(line, group.rules.max_line);
+        marks.cut |= longer;
         marks.partial |= std::mem::take(&mut stream.state.fragment);
         tally.lines += 1;
         tally.bytes += bytes.len() as u64 + stream.encoding.width() as u64;
@@ -362,8 +365,11 @@ impl Reader {
         let Some(file) = &old.file else { return Ok(true) };
         let got = read_at(file, &mut bytes, from)?;
         bytes.truncate(got);
+        // All that can fail is done before anything is taken: else it would be taken again.
+        let whole = from + got as u64 >= old.size;
+        let mark = mark_at(file, if old.state.skip { old.size } else { from + got as u64 })?;
         let mut marks = Marks { cut: false, partial: true };
-        if let Some(young) = young {
+        if let Some(young) = young.filter(|_| whole) {
             let Some((first, next)) = self.first_line(young, group)? else { return Ok(false) };
             let start = self.start_of(file, from)?;
             // A whole line tells better how records begin than the piece does.
@@ -371,11 +377,16 @@ impl Reader {
             if !alike(known, &first) && old.encoding == Encoding::Utf8 {
                 bytes.extend(first);
                 marks.partial = false;
-                self.move_to(young, next)?;
+                let Some(file) = &young.file else { return Ok(false) };
+                young.print.mark = mark_at(file, next)?;
+                young.touched = true;
             }
         }
         let mut text = String::new();
         let (line, replaced) = decode(&bytes, old.encoding, &mut text);
+        let (line, longer) = within(line, group.rules.max_line);
+        marks.cut = longer;
+        self.tally.cut += u64::from(longer);
         self.tally.lines += 1;
         self.tally.bytes += bytes.len() as u64;
         self.tally.invalid += u64::from(replaced);
@@ -387,8 +398,8 @@ impl Reader {
         }
         old.state.skip = false;
         old.state.fragment = marks.partial;
-        let size = old.size;
-        self.move_to(old, size)?;
+        old.print.mark = mark;
+        old.touched = true;
         Ok(true)
     }
 
@@ -414,17 +425,19 @@ impl Reader {
         bytes.truncate(feed);
         Ok(Some((bytes, feed as u64 + 1)))
     }
+}
 
-    fn move_to(&mut self, stream: &mut Stream, offset: u64) -> io::Result<()> {
-        let mut window = [0; WINDOW];
-        let reach = offset.min(WINDOW as u64);
-        if let Some(file) = &stream.file {
-            let got = read_at(file, &mut window[..reach as usize], offset - reach)?;
-            stream.print.mark = Mark::new(offset, &window[..got]);
-            stream.touched = true;
-        }
-        Ok(())
-    }
+fn mark_at(file: &File, offset: u64) -> io::Result<Mark> {
+    let mut window = [0; WINDOW];
+    let reach = offset.min(WINDOW as u64);
+    let got = read_at(file, &mut window[..reach as usize], offset - reach)?;
+    Ok(Mark::new(offset, &window[..got]))
+}
+
+/// The part of `line` that is within `max` bytes; true: it was longer, for two halves of a line or what stands for
+/// invalid bytes take more room than what was read.
+fn within(line: &str, max: usize) -> (&str, bool) {
+    (&line[..line.floor_char_boundary(max)], line.len() > max)
 }
 
 /// The hash of the head grows with the file.
@@ -469,7 +482,9 @@ fn emit(
             let room = u64::from(time.resolution.max(1));
             time.nanos - time.nanos % room + offset % room
         }
-        None => now.unix.max(stream.last + 1),
+        // Equal lines at equal times would be one for Loki. A clock that was set back is followed.
+        None if stream.last >= now.unix && stream.last - now.unix < SECOND => stream.last + 1,
+        None => now.unix,
     };
     if record.time.is_none() {
         stream.last = nanos;

@@ -101,7 +101,7 @@ impl Table {
                 if state == PackState::Done {
                     return;
                 }
-                if self.begins_at_end(fresh.group) {
+                if self.begins_at_end(fresh.group, &fresh.path) {
                     return self.pack_done(fresh.group, node, opened.head.hash, (Print::default(), 0), now);
                 }
             }
@@ -118,7 +118,7 @@ impl Table {
                 && place.seen == place.print.mark.offset
         };
         let Some(past) = self.pasts.values_mut().find(done) else { return false };
-        (past.restored, past.since) = (false, now.mono);
+        (past.may_return, past.since) = (false, now.mono);
         true
     }
 
@@ -199,6 +199,7 @@ impl Table {
             grown: 0,
             queued: false,
             drained: false,
+            failed: None,
             created: None,
             after: None,
             touched: true,
@@ -274,7 +275,7 @@ impl Table {
             pack.state = PackState::Done;
         }
         self.notes.push(place.encode());
-        self.pasts.insert(place.id, Past { place, since: now.mono, restored: false });
+        self.pasts.insert(place.id, Past { place, since: now.mono, may_return: false });
     }
 
     /// The file is not complete, or not yet settled; `why` it will never be if it stays as it is.

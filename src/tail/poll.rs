@@ -1,6 +1,6 @@
 //! Looks whether known files changed: grew, shrank, or lost their last name.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
@@ -9,6 +9,7 @@ use crate::base::clock::SECOND;
 use super::Now;
 use super::discover::label;
 use super::identity::{Content, Node, Sized};
+use super::open::open;
 use super::table::Table;
 
 /// Quiet files that are looked at in each second.
@@ -36,7 +37,7 @@ impl Table {
             .collect();
         for id in due {
             if let Err(error) = self.look(id, now) {
-                self.fail(id, &error);
+                self.fail(id, &error, now);
             }
         }
     }
@@ -87,7 +88,7 @@ impl Table {
     /// The file is shorter than it was.
     fn shrink(&mut self, id: u64, meta: &Metadata, now: Now) -> io::Result<()> {
         let held = self.is_held(id);
-        if self.reopen(id).is_none() {
+        if self.reopen(id, now).is_none() {
             return Ok(());
         }
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
@@ -122,24 +123,54 @@ impl Table {
         self.retire(id, now);
         if let Some(past) = self.pasts.get_mut(&id) {
             past.place.state.gone = true;
+            past.may_return = false;
             self.notes.push(past.place.encode());
         }
         self.urgent = true;
     }
 
-    /// A file could not be read: it is opened again when it is looked at next.
-    pub(crate) fn fail(&mut self, id: u64, error: &io::Error) {
+    /// Opens the stream's file again after it was closed for want of handles or failed.
+    pub(crate) fn reopen(&mut self, id: u64, now: Now) -> Option<&File> {
+        let stream = self.streams.get_mut(&id)?;
+        if stream.file.is_none() {
+            match open(&stream.path) {
+                Ok(opened) if opened.node == stream.node => stream.file = Some(opened.file),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    self.fail(id, &error, now);
+                    return None;
+                }
+                _ => {
+                    self.urgent = true;
+                    return None;
+                }
+            }
+        }
+        self.streams.get(&id)?.file.as_ref()
+    }
+
+    /// A file could not be read: it is tried again with each look, however long it takes.
+    pub(crate) fn fail(&mut self, id: u64, error: &io::Error, now: Now) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if !stream.deleted {
             stream.file = None;
         }
         let source = &self.groups[stream.group].source;
-        stream.drained = true;
+        // Once: what is told then is whether it is another file by now.
+        self.urgent |= stream.failed.is_none();
+        stream.failed.get_or_insert(now.mono);
         source.failures.add(1);
         let path = stream.path.clone();
         source.fault.set(format!("cannot read {}: {error}", label(&path)));
         self.refuse(path, &error.to_string());
-        self.urgent = true;
+    }
+
+    /// A file that could not be read was read.
+    pub(crate) fn heal(&mut self, id: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.failed.take().is_some() {
+            let path = stream.path.clone();
+            self.allow(&path);
+        }
     }
 
     /// Lets go (if all that was read is `accepted`) of files without a name that were read to their end, and of handles beyond `max_open`; drops the
@@ -149,8 +180,8 @@ impl Table {
         let mut done = Vec::new();
         for stream in self.streams.values().filter(|stream| !stream.linked) {
             let quiet = now.mono.saturating_sub(stream.grown);
-            let settled =
-                stream.drained && stream.unread() == 0 && stream.noted == stream.print.mark && !stream.touched;
+            let over = (stream.drained || stream.failed.is_some()) && stream.unread() == 0;
+            let settled = over && stream.noted == stream.print.mark && !stream.touched;
             if accepted && settled && quiet >= if stream.deleted { DELETED_QUIET } else { UNLINKED_QUIET } {
                 done.push(stream.id);
             } else if stream.deleted {

@@ -4,57 +4,36 @@
 //! start, truncated away, or deleted. A file that is found is compared with both before it counts as new.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::clock::SECOND;
 use crate::signal::frame::Position;
-use crate::status::{Board, Source};
+use crate::status::Board;
 
 use super::adopt::Heads;
-use super::discover::{Glob, Heed, Walk, label, path_hash};
+use super::discover::{Heed, Walk, label, path_hash};
 use super::follow::Stream;
+use super::group::Group;
 use super::identity::{Mark, Node, Print};
 use super::kin::Kin;
-use super::lines::{Multiline, Rules};
-use super::open::{Opened, open};
+use super::open::Opened;
 use super::packs::Packs;
 use super::position::{self, Known, Place, State};
-use super::{GlobError, GroupSettings, Now, Settings, Start, parse};
+use super::{GlobError, Now, Settings, Start};
 
 /// How long a truncated content waits for a copy that holds what was not read of it.
 const COPY_WAIT: u64 = 15 * SECOND;
 /// How long what is known of a deleted file is kept, for a compressed copy of it.
 const PAST_KEPT: u64 = 600 * SECOND;
-/// How long what is known of a file that was not found since the start is kept, in seconds.
+/// How long what is known of a file that is out of sight is kept, in seconds.
 const UNSEEN_KEPT: u64 = 7 * 24 * 3600;
 /// Contents that are remembered at most.
 const MAX_PASTS: usize = 200_000;
-
-/// Files of a group whose format is told.
-const MAX_TOLD: u32 = 20;
-
-/// One entry of the settings, ready.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(crate) index: usize,
-    pub(crate) glob: Glob,
-    pub(crate) rules: Rules,
-    pub(crate) partial_after: Option<u64>,
-    pub(crate) format: parse::Choice,
-    /// Files whose format was told.
-    told: AtomicU32,
-    pub(crate) source: Arc<Source>,
-    start: Start,
-    /// Its first start is over.
-    started: bool,
-}
 
 /// A content that is known and cannot be read now.
 #[derive(Debug)]
@@ -62,8 +41,8 @@ pub(crate) struct Past {
     pub(crate) place: Place,
     /// Since when, on the monotonic clock.
     pub(crate) since: u64,
-    /// From before the start, not looked at yet.
-    pub(crate) restored: bool,
+    /// Out of sight and not known to be gone: from before the start, or in a folder that was away.
+    pub(crate) may_return: bool,
 }
 
 impl Past {
@@ -100,6 +79,8 @@ pub(crate) struct Table {
     pub(crate) moved: Vec<u64>,
     /// A walk is wanted at once.
     pub(crate) urgent: bool,
+    /// Names that the latest walk looked at.
+    pub(crate) listed: u64,
     /// Folders in which files can appear, for a watch.
     pub(crate) folders: Vec<PathBuf>,
 }
@@ -112,37 +93,6 @@ pub(crate) struct Fresh {
     pub(crate) modified: (i64, i64),
     /// Its name does not match: only a known content is of interest.
     pub(crate) stray: bool,
-}
-
-impl Group {
-    fn new(index: usize, settings: &GroupSettings, board: &Board) -> Result<Self, GlobError> {
-        let source = board.source(&format!("files {}", settings.path));
-        source.kind.set("files");
-        let multiline = settings.multiline.as_ref().map(|lines| Multiline {
-            start: lines.start.clone(),
-            max_lines: lines.max_lines,
-            max_bytes: lines.max_bytes,
-            timeout: lines.timeout,
-        });
-        Ok(Self {
-            index,
-            glob: Glob::new(&settings.path, &settings.exclude)?,
-            rules: Rules { max_line: settings.max_line, multiline },
-            partial_after: settings.partial_after,
-            format: settings.format,
-            told: AtomicU32::new(0),
-            source,
-            start: settings.start,
-            started: false,
-        })
-    }
-
-    /// Says what `auto` decided; of thousands of files only the first ones are told.
-    pub(crate) fn tell_format(&self, label: &str, format: parse::Format) {
-        if self.told.fetch_add(1, Relaxed) < MAX_TOLD {
-            tracing::info!("{label}: lines are read as {}", format.name());
-        }
-    }
 }
 
 impl Table {
@@ -161,7 +111,7 @@ impl Table {
                     }
                 }
                 Known::Place(place) => {
-                    pasts.insert(place.id, Past { place, since: now.mono, restored: true });
+                    pasts.insert(place.id, Past { place, since: now.mono, may_return: true });
                 }
             }
         }
@@ -181,6 +131,7 @@ impl Table {
             drawn: now.unix,
             moved: Vec::new(),
             urgent: true,
+            listed: 0,
             folders: Vec::new(),
         })
     }
@@ -195,9 +146,12 @@ impl Table {
         self.settle(fresh, now);
         self.expire(now);
         self.report(faults);
-        for group in self.groups.iter_mut().filter(|group| !group.started) {
-            group.started = true;
-            self.notes.push(position::started(group.glob.hash));
+        for group in &mut self.groups {
+            group.late.retain(|folder| group.closed.contains(folder));
+            if !std::mem::replace(&mut group.started, true) {
+                group.late.clone_from(&group.closed);
+                self.notes.push(position::started(group.glob.hash));
+            }
         }
     }
 
@@ -211,11 +165,14 @@ impl Table {
         let (mut fresh, mut seen) = (Vec::new(), HashSet::new());
         let (mut strays, mut faults) = (Vec::new(), Vec::new());
         self.folders.clear();
+        self.listed = 0;
         for index in 0..self.groups.len() {
             let mut walk = Walk::default();
             self.groups[index].glob.walk(&Heed { own: &self.own, inodes: &inodes }, &mut walk);
             self.groups[index].source.detail.set(count(walk.found.len()));
             faults.push(fault(&walk));
+            self.listed += walk.listed;
+            self.groups[index].closed = walk.faults.into_iter().map(|(folder, _)| folder).collect();
             for path in walk.found {
                 self.find(index, path, false, &mut seen, &mut fresh);
             }
@@ -267,6 +224,9 @@ impl Table {
             let id = stream.id;
             self.moved.push(id);
             self.enqueue(id);
+        } else if stream.state.rotated && stream.path == path && path_hash(path.as_os_str()) == stream.born {
+            // It was out of sight for a while.
+            stream.state.rotated = false;
         }
     }
 
@@ -285,6 +245,9 @@ impl Table {
         let missing: Vec<u64> = self.streams.values().filter(|stream| !stream.linked).map(|stream| stream.id).collect();
         for id in missing {
             let Some(stream) = self.streams.get_mut(&id) else { continue };
+            if self.groups[stream.group].hides(&stream.path) {
+                continue;
+            }
             if stream.file.is_none() {
                 self.retire(id, now);
             } else if !stream.state.rotated {
@@ -350,7 +313,7 @@ impl Table {
             }
             let unseen = (now.unix / SECOND).saturating_sub(past.place.when);
             let kept = past.place.state.packed && self.packs.holds(&past.place.node);
-            if !kept && if past.restored { unseen >= UNSEEN_KEPT } else { age >= PAST_KEPT } {
+            if !kept && if past.may_return { unseen >= UNSEEN_KEPT } else { age >= PAST_KEPT } {
                 gone.push(past.place.id);
             }
         }
@@ -376,7 +339,7 @@ impl Table {
         }
         let place = stream.place(self.groups[stream.group].glob.hash, now.unix);
         self.notes.push(place.encode());
-        self.pasts.insert(id, Past { place, since: now.mono, restored: false });
+        self.pasts.insert(id, Past { place, since: now.mono, may_return: !stream.deleted });
     }
 
     /// The content of the stream's file is another one than was read: it is read from its beginning.
@@ -387,7 +350,7 @@ impl Table {
         place.state.gone = true;
         self.notes.push(place.encode());
         if place.seen > 0 {
-            self.pasts.insert(id, Past { place, since: now.mono, restored: false });
+            self.pasts.insert(id, Past { place, since: now.mono, may_return: false });
         }
         stream.id = fresh;
         stream.print = Print::default();
@@ -400,6 +363,7 @@ impl Table {
         stream.after = None;
         stream.grown = now.mono;
         stream.queued = false;
+        stream.failed = None;
         stream.touched = true;
         self.nodes.insert(stream.node, fresh);
         self.kin.add(&stream.path, fresh);
@@ -434,6 +398,7 @@ impl Table {
             grown: now.mono,
             queued: false,
             drained: false,
+            failed: None,
             created: opened.created,
             after: None,
             touched: true,
@@ -457,8 +422,9 @@ impl Table {
     }
 
     /// Where reading begins in a file that nobody knows.
-    pub(crate) fn begins_at_end(&self, group: usize) -> bool {
-        self.groups[group].start == Start::End && !self.groups[group].started
+    pub(crate) fn begins_at_end(&self, group: usize, path: &Path) -> bool {
+        let group = &self.groups[group];
+        group.start == Start::End && (!group.started || group.late.iter().any(|folder| path.starts_with(folder)))
     }
 
     /// A key that no generation has.
@@ -470,21 +436,6 @@ impl Table {
                 return id;
             }
         }
-    }
-
-    /// Opens the stream's file again after it was closed for want of handles or failed.
-    pub(crate) fn reopen(&mut self, id: u64) -> Option<&File> {
-        let stream = self.streams.get_mut(&id)?;
-        if stream.file.is_none() {
-            match open(&stream.path) {
-                Ok(opened) if opened.node == stream.node => stream.file = Some(opened.file),
-                _ => {
-                    self.urgent = true;
-                    return None;
-                }
-            }
-        }
-        self.streams.get(&id)?.file.as_ref()
     }
 }
 

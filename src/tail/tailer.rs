@@ -19,6 +19,8 @@ const SCAN: u64 = 5 * SECOND;
 const POLL: u64 = SECOND;
 /// What looking at one file costs, with room.
 const LOOK_COST: u64 = 3000;
+/// What looking at one name in a folder costs, with room.
+const NAME_COST: u64 = 10_000;
 /// A frame is sealed this long after its first record.
 const FRAME_AGE: u64 = SECOND;
 /// A frame is sealed when nothing was read for this long.
@@ -105,6 +107,10 @@ impl Tailer {
                 return Done::Blocked;
             }
         }
+        if self.reader.batch.records() > 0 {
+            // While a large gzip file is checked, what living files brought grows old all the same.
+            self.first.get_or_insert(now.mono);
+        }
         if self.unpack(now) {
             return if self.waiting.is_some() { Done::Blocked } else { Done::More };
         }
@@ -162,8 +168,9 @@ impl Tailer {
 
     fn look(&mut self, now: Now) {
         let every = if self.table.suspects.is_empty() { SCAN } else { SECOND };
-        let due = self.scanned.is_none_or(|at| now.mono.saturating_sub(at) >= every);
-        if due || self.table.urgent {
+        // Renames may ask for a walk with each of them: it may cost a twentieth of the time at most.
+        let every = if self.table.urgent { (self.table.listed * NAME_COST * 20).min(POLL) } else { every };
+        if self.scanned.is_none_or(|at| now.mono.saturating_sub(at) >= every) {
             self.table.scan(now);
             self.scanned = Some(now.mono);
             self.polled = now.mono;
@@ -193,7 +200,7 @@ impl Tailer {
             return self.reader.batch.is_full();
         }
         let held = self.table.is_held(id);
-        if self.table.reopen(id).is_none() {
+        if self.table.reopen(id, now).is_none() {
             return false;
         }
         let Some(stream) = self.table.streams.get_mut(&id) else { return false };
@@ -203,6 +210,9 @@ impl Tailer {
             self.table.moved.push(id);
         }
         self.tally(id);
+        if turn.is_ok() {
+            self.table.heal(id);
+        }
         match turn {
             Ok(Turn::More) => self.table.enqueue(id),
             Ok(Turn::Full) => {
@@ -217,10 +227,10 @@ impl Tailer {
             Ok(Turn::Changed) => self.table.change(id, held, now),
             Ok(Turn::Shrunk) => {
                 if let Err(error) = self.table.look(id, now) {
-                    self.table.fail(id, &error);
+                    self.table.fail(id, &error, now);
                 }
             }
-            Err(error) => self.table.fail(id, &error),
+            Err(error) => self.table.fail(id, &error, now),
         }
         self.reader.batch.is_full()
     }
@@ -304,6 +314,10 @@ impl Tailer {
         if old.after.is_some() {
             return false;
         }
+        if let Some(since) = old.failed {
+            // It is tried with each look. A file that stays broken must not hold up the living one for ever.
+            return now.mono.saturating_sub(since) >= TAIL_QUIET && self.begin(id);
+        }
         if !old.drained && old.is_reachable() {
             // It is queued itself; this one comes again with the next look.
             self.table.enqueue(before);
@@ -329,10 +343,10 @@ impl Tailer {
     }
 
     /// Takes the unfinished last line of `old`, with the beginning of `young` where that is its rest. False while
-    /// `young` has no line yet.
+    /// `young` has no line yet, or `old` cannot be read.
     fn settle(&mut self, old: u64, young: Option<u64>, now: Now) -> bool {
-        if self.table.reopen(old).is_none() {
-            return true;
+        if self.table.reopen(old, now).is_none() {
+            return self.table.streams.get(&old).is_none_or(|stream| stream.failed.is_none());
         }
         let Some(mut stream) = self.table.streams.remove(&old) else { return true };
         let group = &self.table.groups[stream.group];
@@ -342,8 +356,8 @@ impl Tailer {
         self.table.moved.extend([Some(old), young].into_iter().flatten());
         self.tally(old);
         result.unwrap_or_else(|error| {
-            self.table.fail(old, &error);
-            true
+            self.table.fail(old, &error, now);
+            false
         })
     }
 
@@ -354,13 +368,14 @@ impl Tailer {
         for stream in self.table.streams.values() {
             let quiet = now.mono.saturating_sub(stream.grown);
             let multiline = self.table.groups[stream.group].rules.multiline.as_ref();
-            if stream.after.is_some() || multiline.is_some_and(|lines| stream.unread() > 0 && quiet >= lines.timeout) {
+            let again = stream.after.is_some() || stream.failed.is_some();
+            if again || multiline.is_some_and(|lines| stream.unread() > 0 && quiet >= lines.timeout) {
                 waits.push(stream.id);
             }
             let lost = stream.state.rotated || stream.deleted && !stream.linked;
             let patience = self.table.groups[stream.group].partial_after;
             let patience = if lost { Some(TAIL_QUIET.min(patience.unwrap_or(TAIL_QUIET))) } else { patience };
-            let stands = stream.drained && !stream.queued && stream.unread() > 0;
+            let stands = stream.drained && stream.failed.is_none() && !stream.queued && stream.unread() > 0;
             if stands && patience.is_some_and(|patience| quiet >= patience) {
                 ends.push(stream.id);
             }
@@ -445,3 +460,6 @@ impl From<Refused> for io::Error {
         Self::other(refused)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,29 @@ fn systemd_is_told_of_start_reload_and_end_and_the_watchdog_is_fed() {
     hears("STOPPING=1");
     assert!(agent.terminate(SOON).success());
 }
+
+#[test]
+fn a_destination_that_cannot_be_begun_is_refused_and_everything_else_goes_on() {
+    let Some(loki) = Loki::start() else { return };
+    let site = Site::new();
+    site.config(&config(&site, &loki, &["a"]));
+    site.log("a.log", "first of a\n");
+    let _agent = site.start();
+    loki.wait("{service_name=\"a\"}", 1, SOON);
+    // Where the cursor of the new destination would be made stands something that cannot be moved out of the way.
+    let name = format!("{:016x}.tmp", xxhash_rust::xxh3::xxh3_64(b"other"));
+    let block = site.state().join("spool/logs/cursors").join(name);
+    fs::create_dir(&block).unwrap();
+    let other = config(&site, &loki, &["a"]) + &loki.destination("").replace("  loki:", "  other:");
+    site.config(&other);
+    for _ in 0..2 {
+        let refused = site.run(&["reload"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stdout).contains("the old one goes on"), "{refused:?}");
+    }
+    site.log("a.log", "second of a\n");
+    loki.wait("{service_name=\"a\"}", 2, SOON);
+    fs::remove_dir(&block).unwrap();
+    let taken = site.run(&["reload"]);
+    assert_eq!(taken.status.code(), Some(0), "{taken:?}");
+}

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use plimsoll::base::clock::SECOND;
 
 use crate::rig::{Rig, expect, text};
 
@@ -137,4 +138,19 @@ fn a_broken_file_is_counted_and_a_bomb_is_not_read() {
     rig.pass(120);
     assert_eq!(rig.texts(), expect(&[("g", 0..10)]));
     assert_eq!((rig.lost("broken_gzip_files"), rig.lost("gzip_bombs")), (2, 1));
+}
+
+#[test]
+fn living_files_go_on_while_a_large_packed_file_is_checked() {
+    let mut rig = Rig::new(&["*.log", "*.gz"]);
+    rig.append("old.gz", pack(&text("a", 0..2_000_000)));
+    rig.append("app.log", text("b", 0..10));
+    let mut steps = 0;
+    while rig.texts().is_empty() {
+        rig.now.mono += SECOND / 2;
+        rig.step();
+        steps += 1;
+        assert!(steps < 10, "the lines of the living file wait for the packed one");
+    }
+    assert_eq!(rig.texts(), expect(&[("b", 0..10)]));
 }

@@ -207,3 +207,77 @@ fn broken_positions_do_not_stop_the_start() {
     rig.settle();
     assert_eq!(rig.texts(), expect(&[("a", 0..100), ("a", 0..100)]), "read again rather than not at all");
 }
+
+#[test]
+fn the_unfinished_line_of_a_file_that_was_replaced_is_held_as_in_any_living_file() {
+    let mut rig = Rig::new(&["app.log"]);
+    rig.append("app.log", text("a", 0..100));
+    rig.settle();
+    rig.append("tmp", format!("{}half", text("a", 0..150)));
+    rig.rename("tmp", "app.log");
+    rig.pass(90);
+    rig.append("app.log", " a line\n");
+    rig.settle();
+    let mut expected = expect(&[("a", 0..150)]);
+    expected.push("half a line".into());
+    assert_eq!(rig.texts(), expected);
+}
+
+/// What is in a folder while it is away: nothing, or something that cannot be listed.
+fn away(rig: &Rig, listed: bool) {
+    rig.rename("sub", "../away");
+    if listed {
+        fs::create_dir(rig.path("sub")).unwrap();
+    } else {
+        rig.append("sub", "no folder");
+    }
+}
+
+fn back(rig: &Rig, listed: bool) {
+    if listed {
+        fs::remove_dir(rig.path("sub")).unwrap();
+    } else {
+        rig.remove("sub");
+    }
+    rig.rename("../away", "sub");
+}
+
+#[test]
+fn files_in_a_folder_that_is_away_for_long_go_on_where_they_were() {
+    for listed in [false, true] {
+        let mut rig = Rig::with(&["sub/*.log"], |settings| settings.max_open = 1);
+        fs::create_dir(rig.path("sub")).unwrap();
+        rig.append("sub/one.log", text("a", 0..100));
+        rig.append("sub/two.log", text("b", 0..100));
+        rig.settle();
+        away(&rig, listed);
+        rig.pass(1800);
+        assert_eq!(rig.fault().is_empty(), listed, "{}", rig.fault());
+        back(&rig, listed);
+        rig.append("sub/one.log", text("a", 100..110) + "half");
+        rig.pass(60);
+        rig.append("sub/one.log", " a line\n");
+        rig.settle();
+        let mut expected = expect(&[("a", 0..110), ("b", 0..100)]);
+        expected.push("half a line".into());
+        assert_eq!(rig.sorted(), expected, "listed: {listed}");
+        assert_eq!(rig.board.losses(), [], "listed: {listed}");
+    }
+}
+
+#[test]
+fn start_end_holds_for_a_folder_that_could_not_be_listed_at_the_first_start() {
+    let mut rig = Rig::stopped(&["sub/*.log"]);
+    rig.settings.groups[0].start = Start::End;
+    fs::create_dir(rig.path("sub")).unwrap();
+    rig.append("sub/old.log", text("old", 0..1000));
+    away(&rig, false);
+    rig.start();
+    rig.pass(60);
+    back(&rig, false);
+    rig.settle();
+    rig.append("sub/old.log", text("old", 1000..1010));
+    rig.append("sub/new.log", text("new", 0..10));
+    rig.settle();
+    assert_eq!(rig.sorted(), expect(&[("new", 0..10), ("old", 1000..1010)]));
+}

@@ -1,5 +1,6 @@
 //! Unfinished lines (16, 17), long ones (21), encodings (22, 23), multi-line records (19, 20), equal lines.
 
+use plimsoll::base::clock::SECOND;
 use plimsoll::tail::MultilineSettings;
 use regex::bytes::Regex;
 
@@ -157,4 +158,31 @@ fn equal_lines_without_a_time_get_times_of_their_own() {
     rig.settle();
     let times: std::collections::BTreeSet<u64> = rig.kept().lines.iter().map(|line| line.nanos).collect();
     assert_eq!(times.len(), 1010);
+}
+
+#[test]
+fn lines_without_a_time_follow_a_clock_that_was_set_back() {
+    let mut rig = Rig::new(&["*.log"]);
+    rig.append("app.log", "one\ntwo\n");
+    rig.settle();
+    rig.now.unix -= 3600 * SECOND;
+    rig.append("app.log", "three\nfour\n");
+    rig.settle();
+    let times: Vec<u64> = rig.kept().lines.iter().map(|line| line.nanos).collect();
+    assert!(times[0] < times[1] && times[2] < times[3], "{times:?}");
+    assert!(times[3] <= rig.now.unix, "{times:?} in the future of {}", rig.now.unix);
+}
+
+#[test]
+fn what_stands_for_invalid_bytes_and_the_halves_of_a_line_make_no_line_longer_than_the_longest() {
+    let mut rig = Rig::with(&["*.log"], |settings| settings.groups[0].max_line = 100);
+    rig.append("app.log", [[0xe9; 90].as_slice(), b"\nnext\n", &[b'x'; 90]].concat());
+    rig.settle();
+    rig.rename("app.log", "app.1");
+    rig.append("app.log", format!("{}\n", "-".repeat(90)));
+    rig.settle();
+    let lines: Vec<_> = rig.kept().lines.iter().map(|line| (line.text.clone(), line.truncated)).collect();
+    let joined = format!("{}{}", "x".repeat(90), "-".repeat(10));
+    assert_eq!(lines, [("\u{fffd}".repeat(33), true), ("next".to_owned(), false), (joined, true)]);
+    assert_eq!(rig.board.sources()[0].1.cut.get(), 2);
 }

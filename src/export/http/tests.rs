@@ -112,7 +112,7 @@ async fn each_status_means_what_the_table_says() {
     let hold: Meaning = |answer| matches!(answer, Answer::Hold { .. });
     let refused: Meaning = |answer| matches!(answer, Answer::Refused { .. });
     let broken: Meaning = |answer| matches!(answer, Answer::Broken { .. });
-    let cases: [(&str, Meaning); 18] = [
+    let cases: [(&str, Meaning); 22] = [
         ("200 OK", |answer| matches!(answer, Answer::Taken { refused: 0, .. })),
         ("202 Accepted", |answer| matches!(answer, Answer::Taken { refused: 0, .. })),
         ("301 Moved Permanently", hold),
@@ -131,6 +131,10 @@ async fn each_status_means_what_the_table_says() {
         ("502 Bad Gateway", retry),
         ("503 Service Unavailable", retry),
         ("504 Gateway Timeout", retry),
+        ("507 Insufficient Storage", retry),
+        ("509 Bandwidth Limit Exceeded", retry),
+        ("520 Web Server Returned an Unknown Error", retry),
+        ("530 Origin DNS Error", retry),
     ];
     for (status, meaning) in cases {
         let answer = answer_to(plain(status, "", "why it is so")).await;

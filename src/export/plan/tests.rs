@@ -298,3 +298,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_frame_of_one_time_that_is_out_of_bounds_costs_one_request() {
+    let out = || Answer::Refused { why: "400: out of bounds".into() };
+    let (tally, requests) = run(&mut plan(Signal::Metrics, 1000).of_one_time(true), |_| out());
+    assert_eq!((tally.taken, requests), (0, 1));
+    assert_eq!(tally.lost.iter().map(|lost| (lost.reason, lost.records)).collect::<Vec<_>>(), [("too_old", 1000)]);
+    let order = || Answer::Refused { why: "400: out of order sample".into() };
+    let (_, requests) = run(&mut plan(Signal::Metrics, 1000).of_one_time(true), |_| order());
+    assert!(requests > 1, "the order is that of each series");
+}

@@ -307,3 +307,19 @@ proptest! {
         prop_assert_eq!(damaged, None);
     }
 }
+
+#[tokio::test]
+async fn what_waits_behind_a_frame_that_was_served_is_no_older_than_it() {
+    let disk = SimDisk::default();
+    let spool = open(&disk, LIMITS, &Board::new());
+    let mut cursor = spool.cursor("loki", WhenFull::Block).unwrap();
+    for count in 1..=2 {
+        spool.append(&frame(count, 10)).unwrap();
+    }
+    spool.sync().unwrap();
+    let served = cursor.next(&Stop::new()).await.unwrap().unwrap();
+    cursor.done(served.number).await.unwrap();
+    let waits = cursor.backlog();
+    assert_eq!(waits.frames, 1);
+    assert!(waits.oldest >= served.written, "{} is before {}", waits.oldest, served.written);
+}

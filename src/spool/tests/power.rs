@@ -183,3 +183,54 @@ fn a_disk_that_is_full_or_breaks_at_any_operation_costs_nothing_once_it_has_heal
     }
     assert!(failures > 50, "the faults were met {failures} times only");
 }
+
+#[test]
+fn numbers_do_not_run_out_on_a_disk_that_is_full_for_long() {
+    let disk = SimDisk::default();
+    let spool = Spool::open_at(origin(disk.clone(), LIMITS, 3000, &Board::new())).unwrap();
+    let before = spool.append(&frame(1, 2500)).unwrap();
+    spool.sync().unwrap();
+    disk.set(Faults { full: Some((0, u64::MAX)), ..Faults::default() });
+    for _ in 0..1000 {
+        assert!(spool.append(&frame(2, 2500)).is_err());
+    }
+    disk.set(Faults::default());
+    let after = spool.append(&frame(2, 2500)).unwrap();
+    assert!(after - before < 10, "numbers {before} to {after}");
+}
+
+#[test]
+fn numbers_that_failed_syncs_have_used_up_are_reserved_again_once_the_disk_has_healed() {
+    let disk = SimDisk::default();
+    let spool = Spool::open_at(origin(disk.clone(), LIMITS, 3000, &Board::new())).unwrap();
+    let first = spool.append(&frame(1, 10)).unwrap();
+    spool.sync().unwrap();
+    // As a thousand hours of failed syncs leave it.
+    let log = || crate::spool::lock(&spool.handle.shared.log);
+    let reserved = log().reserved;
+    log().next = reserved + 5;
+    assert!(matches!(spool.append(&frame(2, 10)), Err(AppendError::Disk(_))));
+    spool.sync().unwrap();
+    let second = spool.append(&frame(2, 10)).unwrap();
+    assert!(second > reserved && first < reserved, "{first}, {second}, {reserved}");
+    spool.sync().unwrap();
+    for seed in 0..8 {
+        let board = Board::new();
+        let spool = Spool::open_at(origin(disk.cut_power(seed), LIMITS, 3000, &board)).unwrap();
+        assert!(spool.append(&frame(3, 10)).unwrap() > second, "a number is used again");
+    }
+}
+
+#[test]
+fn a_full_disk_makes_no_segments_for_frames_that_it_refuses() {
+    let disk = SimDisk::default();
+    let spool = Spool::open_at(origin(disk.clone(), LIMITS, 3000, &Board::new())).unwrap();
+    spool.sync().unwrap();
+    disk.set(Faults { full: Some((0, u64::MAX)), ..Faults::default() });
+    assert!(spool.append(&frame(1, 2500)).is_err());
+    spool.handle.shared.tidy();
+    let before = disk.operations();
+    crate::spool::lock(&spool.handle.shared.log).tight = true;
+    spool.handle.shared.tidy();
+    assert_eq!(disk.operations(), before, "segments that only say where the sources stand are left alone");
+}

@@ -151,16 +151,16 @@ pub(super) fn whole(text: &str, clock: &mut Clock) -> Option<Time> {
     }
     let (fraction, resolution, _) = fraction(text.as_bytes(), text.len() - fraction_digits.len() - 1);
     match scale(whole)? {
-        SECOND => finish(whole, fraction, resolution),
+        SECOND => finish(whole, fraction, resolution).filter(is_likely),
         _ => epoch(whole),
     }
 }
 
 /// An epoch number: seconds, milliseconds, microseconds or nanoseconds by its magnitude. Numbers that would mean a
-/// time before 1973 are no times: they are durations and counters.
+/// time before 2000 or after 2100 are no times: they are durations and counters.
 pub(super) fn epoch(number: i64) -> Option<Time> {
     let scale = scale(number)?;
-    Some(Time { nanos: (number as u64).checked_mul(scale)?, resolution: scale as u32 })
+    Some(Time { nanos: (number as u64).checked_mul(scale)?, resolution: scale as u32 }).filter(is_likely)
 }
 
 /// An epoch number with a fraction. Its resolution is that of the shortest decimal that means this double.
@@ -177,7 +177,11 @@ pub(super) fn epoch_double(number: f64) -> Option<Time> {
     }
     let units = (number * power).round() as u64;
     let nanos = units.checked_mul(resolution).filter(|nanos| *nanos <= i64::MAX as u64)?;
-    Some(Time { nanos, resolution: resolution as u32 })
+    Some(Time { nanos, resolution: resolution as u32 }).filter(is_likely)
+}
+
+fn is_likely(time: &Time) -> bool {
+    (946_684_800 * SECOND..4_102_444_800 * SECOND).contains(&time.nanos)
 }
 
 /// What one unit of an epoch number is worth in nanoseconds.

@@ -146,3 +146,9 @@ fn the_message_is_the_first_of_its_names_in_order_of_rank() {
     assert_eq!(json(r#"{"message":7}"#), "body: the line\nmessage: 7\n");
     assert_eq!(json(r#"{"a":{"msg":"deep"}}"#), "body: the line\na.msg: \"deep\"\n");
 }
+
+#[test]
+fn a_duration_is_no_time_and_stays_an_attribute() {
+    assert!(attributes(r#"{"msg":"done","time":250000000}"#).contains("250000000"));
+    assert!(!attributes(r#"{"msg":"done","time":1760000000}"#).contains("1760000000"));
+}
