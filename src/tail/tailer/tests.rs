@@ -135,9 +135,11 @@ fn a_rotated_file_that_fails_once_is_read_to_its_end_before_the_new_one() {
         let mut rig = Rig::new("app.log*");
         rig.append("app.log", text("a", 0..10));
         rig.pass(7);
-        rig.append("app.log", text("a", 10..20_000) + end);
-        rig.spoil("app.log");
+        // Found under its new name before it fails: no rename makes it be looked at again.
         rig.rename("app.log", "app.log.1");
+        rig.pass(7);
+        rig.append("app.log.1", text("a", 10..20_000) + end);
+        rig.spoil("app.log.1");
         rig.append("app.log", format!("{rest}{}", text("b", 0..10)));
         rig.pass(60);
         let whole = format!("{}{end}{rest}{}", text("a", 0..20_000), text("b", 0..10));
