@@ -158,14 +158,15 @@ mod tests {
         let [prometheus, loki] = wanted();
         let one = Login { user: None, secret: Secret::Credential(CREDENTIAL.into()) };
         let parsed = |text: &str| parse(Path::new("t"), text).unwrap();
-        let text = edit("", &Config::default(), &[prometheus.clone()], Some(&one)).unwrap();
+        let text = edit("", &Config::default(), std::slice::from_ref(&prometheus), Some(&one)).unwrap();
         let config = parsed(&text);
-        let name = |config: &Config, wanted: &Wanted, other| credential(config, &[wanted.clone()], |_| other);
+        let name =
+            |config: &Config, wanted: &Wanted, other| credential(config, std::slice::from_ref(wanted), |_| other);
         assert_eq!(name(&config, &loki, true), "stack-loki");
         assert_eq!(name(&config, &loki, false), "stack", "the same token");
         assert_eq!(name(&config, &prometheus, true), "stack", "its own, renewed");
         let own = Login { user: None, secret: Secret::Credential("stack-loki".into()) };
-        let config = parsed(&edit(&text, &config, &[loki.clone()], Some(&own)).unwrap());
+        let config = parsed(&edit(&text, &config, std::slice::from_ref(&loki), Some(&own)).unwrap());
         assert_eq!(
             (name(&config, &loki, true), name(&config, &prometheus, true)),
             ("stack-loki".into(), "stack".into())
