@@ -103,8 +103,8 @@ pub(super) struct Roster {
     watching: BTreeMap<String, Watching>,
 }
 
-/// Watches `found` and what later looks bring, until `stop`. `again` asks for a look at once, and for another try
-/// with those that let nobody in.
+/// Watches `found` and what later looks bring, until `stop`. `again` asks for a look at once, for another try
+/// with those that let nobody in, and to forget those that are gone.
 pub(super) async fn watch(finder: Finder, found: Vec<Found>, mut roster: Roster, again: Arc<Notify>, stop: Stop) {
     let mut found = Some(found);
     loop {
@@ -172,11 +172,12 @@ impl Roster {
         self.watching.insert(name, Watching { url, job, since: now, gone: None });
     }
 
-    /// Ends the jobs that were never let in, so that the next look tries them anew.
+    /// Ends the jobs that were never let in, so that the next look tries them anew, and forgets what is gone.
     async fn retry(&mut self) {
-        let is_refused = |name: &&String| !self.board.source(name).hint.get().is_empty();
-        let refused: Vec<String> = self.watching.keys().filter(is_refused).cloned().collect();
-        for name in refused {
+        let is_refused = |name: &String| !self.board.source(name).hint.get().is_empty();
+        let over = self.watching.iter().filter(|(name, watching)| watching.gone.is_some() || is_refused(name));
+        let names: Vec<String> = over.map(|(name, _)| name.clone()).collect();
+        for name in names {
             self.forget(&name).await;
         }
     }

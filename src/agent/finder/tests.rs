@@ -103,3 +103,18 @@ async fn a_server_that_is_only_told_has_its_commands_in_the_status_and_goes_at_o
     assert!(board.sources().is_empty());
     roster.end().await;
 }
+
+#[tokio::test]
+async fn a_look_that_is_asked_for_forgets_what_is_gone_and_keeps_what_is_read() {
+    let (dir, board, ended) = (tempfile::tempdir().unwrap(), Board::new(), Arc::new(AtomicUsize::new(0)));
+    let mut roster = roster(dir.path(), &board);
+    let start = Instant::now();
+    roster.take(vec![found("redis://127.0.0.1:6379", &ended)], start).await;
+    roster.retry().await;
+    assert_eq!(board.sources().len(), 1, "it is there");
+    board.source("redis box:6379").last_success.set(1);
+    roster.take(Vec::new(), start + TRIAL).await;
+    assert_eq!(board.sources().len(), 1, "it is down");
+    roster.retry().await;
+    assert!(board.sources().is_empty());
+}
