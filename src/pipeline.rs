@@ -208,12 +208,14 @@ impl Pipeline {
     fn tell_clock(&self, nanos: u64, now: u64) {
         let newest = self.inner.newest.fetch_max(nanos, Relaxed).max(nanos);
         let ahead = Duration::from_secs(newest.saturating_sub(now) / SECOND);
-        let text = format!(
-            "the clock was set back: what is collected has time stamps {} ahead of it, as they never go back, and until \
-             then rules and queries about now see nothing; restart plimsoll, and they see again at once",
-            Dur(ahead)
-        );
-        self.inner.board.note("clock", (ahead >= SET_BACK).then_some(text));
+        let text = || {
+            format!(
+                "the clock was set back: what is collected has time stamps {} ahead of it, as they never go back, and \
+                 until then rules and queries about now see nothing; restart plimsoll, and they see again at once",
+                Dur(ahead)
+            )
+        };
+        self.inner.board.note("clock", (ahead >= SET_BACK).then(text));
     }
 
     /// Ends a batch of log records and compresses it. The batch keeps its content until it is cleared.

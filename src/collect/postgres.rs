@@ -11,7 +11,8 @@
 //! a round has 17 and 18 questions, 1.2 and 1.6 ms, 24 and 104 rows; the first one, with all that is asked once a
 //! minute or in five, 27 and 28 questions, 3 and 12 ms. Of a round: settings 1 question, 0.5 ms; activity 4, 0.25 ms;
 //! databases 1, 0.1 to 0.2 ms; checkpoints and WAL 3 (from 16 on 4, 80 rows), 0.05 and 0.15 ms; replication 4 to 5,
-//! 0.07 ms; vacuum 2, 0.1 ms. Tables and statements ask once a minute. `blame` asks one in five seconds.
+//! 0.07 ms; vacuum 2, 0.1 ms. Tables and statements ask once a minute. `blame` asks one in five seconds. Each connection
+//! begins with a SET beside these.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;

@@ -40,7 +40,7 @@ fn a_question_is_bounded_by_the_server_and_writes_nothing() {
 /// By the config alone, as people have it.
 #[test]
 fn the_agents_questions_are_bounded_and_tell_the_servers_own_settings() {
-    let server = start(Release::Here, "work_mem = 9MB");
+    let server = start(Release::Here, "work_mem = 9MB\nlog_statement = all");
     let site = Site::new();
     let url = format!("postgres://plimsoll@127.0.0.1:{}/postgres", server.port);
     site.config(&format!("host: off\ncollect:\n  postgres: [ {{ url: \"{url}\", interval: 1s }} ]\n"));
@@ -50,6 +50,7 @@ fn the_agents_questions_are_bounded_and_tell_the_servers_own_settings() {
         let found = page.lines().find(|line| line.starts_with("postgresql_work_mem_limit_bytes"));
         if found.is_some_and(|line| line.ends_with(" 9437184")) { Ok(()) } else { Err(format!("{found:?}")) }
     });
+    assert!(server.log().contains("statement: SET work_mem = '4MB'"), "{}", server.log());
     let _lock = server.hold("postgres", "BEGIN; LOCK TABLE pg_extension");
     wait_for("a question that the server gives up", LIMIT, || {
         let (_, report) = site.status()?;
