@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use wide::f64x2;
+
 /// The `q`-quantile, between two values in proportion.
 pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
@@ -39,11 +41,11 @@ pub(super) fn kahan(more: f64, sum: f64, lost: f64) -> (f64, f64) {
     (total, lost)
 }
 
-/// Several such sums at once, each of its own column. What rounding takes is exact, so that it can be found without
-/// asking which number is larger (Knuth), which a processor does for two columns in one go. Where something is infinite
-/// or comes close to it, the steps are gone one by one.
-pub(super) fn kahan_sums<const N: usize>(rows: impl Iterator<Item = [f64; N]> + Clone) -> [(f64, f64); N] {
-    let (mut sums, mut lost) = ([0.0; N], [0.0; N]);
+/// Several such sums at once, of each pair of columns in one go. What rounding takes is exact, so that it can be found
+/// without asking which number is larger (Knuth). Where something is infinite or comes close to it, the steps are gone
+/// one by one.
+pub(super) fn kahan_sums<const N: usize>(rows: impl Iterator<Item = [f64x2; N]> + Clone) -> [[(f64, f64); 2]; N] {
+    let (mut sums, mut lost) = ([f64x2::ZERO; N], [f64x2::ZERO; N]);
     for row in rows.clone() {
         for index in 0..N {
             let total = sums[index] + row[index];
@@ -52,13 +54,21 @@ pub(super) fn kahan_sums<const N: usize>(rows: impl Iterator<Item = [f64; N]> + 
             sums[index] = total;
         }
     }
-    if sums.iter().chain(&lost).all(|sum| sum.is_finite()) {
-        return std::array::from_fn(|index| (sums[index], lost[index]));
-    }
-    let step = |held: [(f64, f64); N], row: [f64; N]| {
-        std::array::from_fn(|index| kahan(row[index], held[index].0, held[index].1))
+    let pair = |sum: f64x2, lost: f64x2| {
+        let ([a, b], [x, y]) = (sum.to_array(), lost.to_array());
+        [(a, x), (b, y)]
     };
-    rows.fold([(0.0, 0.0); N], step)
+    let held = std::array::from_fn(|index| pair(sums[index], lost[index]));
+    if held.as_flattened().iter().all(|(sum, lost)| sum.is_finite() && lost.is_finite()) {
+        return held;
+    }
+    rows.fold([[(0.0, 0.0); 2]; N], |held, row| {
+        let step = |[a, b]: [(f64, f64); 2], more: f64x2| {
+            let [x, y] = more.to_array();
+            [kahan(x, a.0, a.1), kahan(y, b.0, b.1)]
+        };
+        std::array::from_fn(|index| step(held[index], row[index]))
+    })
 }
 
 #[cfg(test)]
@@ -80,8 +90,9 @@ mod tests {
             };
             let step = |(a, b): ((f64, f64), (f64, f64)), (x, y): &(f64, f64)| (kahan(*x, a.0, a.1), kahan(*y, b.0, b.1));
             let wanted = values.iter().fold(((0.0, 0.0), (0.0, 0.0)), step);
-            let both = kahan_sums(values.iter().map(|(x, y)| [*x, *y]));
-            prop_assert_eq!(both.map(bits), [bits(wanted.0), bits(wanted.1)]);
+            let turned = values.iter().map(|(x, y)| [f64x2::new([*x, *y]), f64x2::new([*y, *x])]);
+            let wanted = [bits(wanted.0), bits(wanted.1)];
+            prop_assert_eq!(kahan_sums(turned).map(|both| both.map(bits)), [wanted, [wanted[1], wanted[0]]]);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How series change: rates, differences, slopes.
 
+use wide::f64x2;
+
 use super::Window;
 use crate::query::Notes;
 use crate::query::notes::Note;
@@ -106,14 +108,15 @@ fn line(samples: &[Sample], at: i64) -> (f64, f64) {
     let first = samples.first().map_or(0.0, |sample| sample.v);
     let sums = kahan_sums(samples.iter().map(|sample| {
         let x = (sample.t - at) as f64 / 1e3;
-        [x, sample.v, x * sample.v, x * x]
+        let row = f64x2::new([x, sample.v]);
+        [row, row * f64x2::splat(x)]
     }));
     #[expect(clippy::float_cmp, reason = "a line is flat only when all values are the same")]
     if samples.iter().all(|sample| sample.v == first) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
     let n = samples.len() as f64;
-    let [x, y, xy, xx] = sums.map(|(sum, lost)| sum + lost);
+    let [[x, y], [xx, xy]] = sums.map(|both| both.map(|(sum, lost)| sum + lost));
     let slope = (xy - x * y / n) / (xx - x * x / n);
     (slope, y / n - slope * x / n)
 }
