@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::{self, Write};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::base::go::quoted;
@@ -33,13 +34,50 @@ impl PartialOrd for Label {
     }
 }
 
-/// Labels sorted by name, each once, none with an empty value. Clones share them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Arc<[Label]>);
+/// Labels sorted by name, each once, none with an empty value. Clones share them, and so do those of which only labels
+/// in front were taken away: that is where a metric's name usually stands.
+#[derive(Clone)]
+pub struct Labels {
+    shared: Arc<[Label]>,
+    /// So many of the shared ones are not among these.
+    from: usize,
+}
 
 impl Default for Labels {
     fn default() -> Self {
-        Self(Arc::from([]))
+        Self::all(Arc::from([]))
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Labels {}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Labels").field(&self.as_slice()).finish()
     }
 }
 
@@ -57,17 +95,21 @@ impl Labels {
         all.dedup_by(|a, b| a.name == b.name);
         all.reverse();
         all.retain(|label| !label.value.is_empty());
-        Self(all.into())
+        Self::all(all.into())
+    }
+
+    fn all(shared: Arc<[Label]>) -> Self {
+        Self { shared, from: 0 }
     }
 
     /// Of labels that are sorted and whole already.
     pub(super) fn shared(labels: impl Iterator<Item = Label>) -> Self {
-        Self(labels.collect())
+        Self::all(labels.collect())
     }
 
     /// The value, empty where there is none.
     pub fn get(&self, name: &str) -> &str {
-        self.find(name).map_or("", |at| &self.0[at].value)
+        self.find(name).map_or("", |at| &self.as_slice()[at].value)
     }
 
     /// The metric's name, empty where there is none.
@@ -77,42 +119,45 @@ impl Labels {
 
     /// Names and values in the order of the names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|label| (&*label.name, &*label.value))
+        self.as_slice().iter().map(|label| (&*label.name, &*label.value))
     }
 
     /// The labels themselves.
     pub fn as_slice(&self) -> &[Label] {
-        &self.0
+        &self.shared[self.from..]
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_slice().is_empty()
     }
 
     /// The same with `name` set to `value`; taken away where `value` is empty.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let (before, rest) = self.0.split_at(self.0.partition_point(|label| &*label.name < name));
+        let labels = self.as_slice();
+        let (before, rest) = labels.split_at(labels.partition_point(|label| &*label.name < name));
         let after = match rest.split_first() {
             Some((same, after)) if &*same.name == name => after,
             _ => rest,
         };
         let new = (!value.is_empty()).then(|| Label { name: name.into(), value: value.into() });
-        let mut all = Vec::with_capacity(self.0.len() + 1);
+        let mut all = Vec::with_capacity(labels.len() + 1);
         all.extend_from_slice(before);
         all.extend(new);
         all.extend_from_slice(after);
-        Self(all.into())
+        Self::all(all.into())
     }
 
     /// Only those of which `keep` says so.
     #[must_use]
     pub fn filter(&self, keep: impl Fn(&str) -> bool) -> Self {
-        if self.0.iter().all(|label| keep(&label.name)) {
-            return self.clone();
+        let labels = self.as_slice();
+        let front = labels.iter().take_while(|label| !keep(&label.name)).count();
+        if labels[front..].iter().all(|label| keep(&label.name)) {
+            return Self { shared: Arc::clone(&self.shared), from: self.from + front };
         }
-        Self(self.0.iter().filter(|label| keep(&label.name)).cloned().collect())
+        Self::all(labels.iter().filter(|label| keep(&label.name)).cloned().collect())
     }
 
     /// All but the metric's name.
@@ -123,7 +168,7 @@ impl Labels {
 
     fn find(&self, name: &str) -> Option<usize> {
         // Few labels: looking through them is as fast as halving.
-        self.0.iter().position(|label| &*label.name == name)
+        self.as_slice().iter().position(|label| &*label.name == name)
     }
 }
 
@@ -149,6 +194,8 @@ impl fmt::Display for Labels {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
     use super::*;
 
     #[test]
@@ -158,5 +205,19 @@ mod tests {
         assert_eq!(labels.with("a", "").iter().collect::<Vec<_>>(), [("b", "3")]);
         assert_eq!(labels.with("__name__", "m").to_string(), "m{a=\"2\", b=\"3\"}");
         assert_eq!(Labels::default().to_string(), "{}");
+    }
+
+    #[test]
+    fn without_its_name_a_label_set_is_like_one_that_never_had_one() {
+        let hash = |labels: &Labels| BuildHasherDefault::<DefaultHasher>::default().hash_one(labels);
+        for others in [vec![], vec![("a", "1")], vec![("A", "1"), ("b", "2")]] {
+            let never = Labels::new(others.clone());
+            let named = Labels::new(others.iter().copied().chain([(NAME, "m")]));
+            let (without, again) = (named.without_name(), never.with(NAME, "m"));
+            assert_eq!((&without, without.cmp(&never), hash(&without)), (&never, Ordering::Equal, hash(&never)));
+            assert_eq!((format!("{without:?}"), without.name()), (format!("{never:?}"), ""));
+            assert_eq!((&again, &without.with(NAME, "m"), again.name()), (&named, &named, "m"));
+            assert_eq!(without.filter(|name| name != "b"), never.filter(|name| name != "b"));
+        }
     }
 }
