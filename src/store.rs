@@ -211,7 +211,7 @@ impl Store {
     fn select_once(&self, matchers: &[Matcher], (from, to): (i64, i64), cuts: u64) -> Result<Vec<Series>, StoreError> {
         let make = |labels: Labels| Series { labels, head: None, parts: Vec::new(), cuts, store: self.clone() };
         let mut found: Vec<Series> = {
-            let state = self.lock();
+            let mut state = self.lock();
             let inside = |member: &&Arc<Member>| {
                 let range = member.data().range();
                 range.is_some_and(|(oldest, newest)| oldest <= to && newest >= from)
@@ -237,7 +237,9 @@ impl Store {
                 return Err(StoreError::TooMany(MAX_SERIES));
             }
         }
-        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        if known.is_some() {
+            found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        }
         if found.len() > MAX_SERIES { Err(StoreError::TooMany(MAX_SERIES)) } else { Ok(found) }
     }
 

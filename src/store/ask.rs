@@ -109,7 +109,7 @@ impl Store {
         let sets = if sets.is_empty() { &everything } else { sets };
         for matchers in sets {
             let head: Vec<Labels> = {
-                let state = self.lock();
+                let mut state = self.lock();
                 let members = state.index.find(matchers).into_iter();
                 let inside = |range: (i64, i64)| range.0 <= to && range.1 >= from;
                 members.filter(|m| m.data().range().is_some_and(inside)).map(|m| m.labels.clone()).collect()

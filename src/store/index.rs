@@ -15,6 +15,8 @@ pub(super) struct Index {
     numbers: HashMap<Labels, u32>,
     postings: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<u32>>>,
     words: HashSet<Arc<str>>,
+    /// The place of each series in the order of the labels; of new ones not yet known.
+    ranks: Vec<u32>,
 }
 
 impl Index {
@@ -73,8 +75,28 @@ impl Index {
         }
     }
 
-    /// The series that all `matchers` want, in no order of meaning.
-    pub(super) fn find(&self, matchers: &[Matcher]) -> Vec<&Arc<Member>> {
+    /// Finds the places of new series. Most stand in order already, so that few have to be looked at.
+    fn rank(&mut self) {
+        let (known, all) = (self.ranks.len(), self.members.len());
+        if known == all {
+            return;
+        }
+        let mut order = vec![0; known];
+        for (number, rank) in (0..).zip(&self.ranks) {
+            order[*rank as usize] = number;
+        }
+        order.extend(known as u32..all as u32);
+        let labels = |number: u32| &self.members[number as usize].labels;
+        order.sort_by(|a, b| labels(*a).cmp(labels(*b)));
+        self.ranks.resize(all, 0);
+        for (rank, number) in (0..).zip(order) {
+            self.ranks[number as usize] = rank;
+        }
+    }
+
+    /// The series that all `matchers` want, in the order of their labels.
+    pub(super) fn find(&mut self, matchers: &[Matcher]) -> Vec<&Arc<Member>> {
+        self.rank();
         let equal = |matcher: &&Matcher| matcher.op == Op::Equal && !matcher.value.is_empty();
         let lists: Option<Vec<&[u32]>> = matchers
             .iter()
@@ -93,6 +115,7 @@ impl Index {
         for matcher in matchers.iter().filter(|matcher| !equal(matcher)) {
             numbers = self.narrow(numbers, matcher);
         }
+        numbers.sort_unstable_by_key(|number| self.ranks.get(*number as usize));
         numbers.iter().filter_map(|number| self.members.get(*number as usize)).collect()
     }
 
