@@ -14,6 +14,8 @@ mod core;
 mod pinned;
 #[path = "promql/script.rs"]
 mod script;
+#[path = "promql/second.rs"]
+mod second;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,6 +29,7 @@ use plimsoll::store::{Labels, Sample, Store};
 use compare::{annotations, matrix, same, vector};
 use core::{Class, Data};
 use script::{Eval, What, When};
+use second::Opinion;
 
 /// As Prometheus' runner sets them.
 const LIMITS: Limits = Limits {
@@ -63,13 +66,10 @@ impl Count {
 #[test]
 fn prometheus_own_test_data_passes() {
     let Some(folder) = testdata() else { return };
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|end| end == "test"));
-    files.sort();
     let mut faults = Vec::new();
     let mut all = Count::default();
     println!("{:28} {:>6} {:>6} {:>6} {:>7} {:>6}", "file", "passed", "again", "failed", "refused", "beyond");
-    for path in &files {
+    for path in &scripts(&folder) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let count = run(name, &fs::read_to_string(path).unwrap(), &mut faults);
         count.show(name);
@@ -85,6 +85,28 @@ fn prometheus_own_test_data_passes() {
     assert!(all.again >= LEAST_AGAIN, "only {} evaluations were tried again at other times", all.again);
 }
 
+#[test]
+fn what_another_grammar_reads_means_the_same() {
+    let Some(folder) = testdata() else { return };
+    let (mut counts, mut faults) = (BTreeMap::<String, usize>::new(), Vec::new());
+    for path in scripts(&folder) {
+        let statements = script::read(&fs::read_to_string(path).unwrap());
+        let evals = statements.iter().filter_map(|statement| match &statement.what {
+            What::Eval(eval) => Some(eval),
+            _ => None,
+        });
+        for eval in evals {
+            match second::opinion(&eval.query) {
+                Ok(opinion) => *counts.entry(format!("{opinion:?}")).or_default() += 1,
+                Err(fault) => faults.push(fault),
+            }
+        }
+    }
+    println!("{counts:?}");
+    assert!(faults.is_empty(), "{} queries are read otherwise:\n{}", faults.len(), faults.join("\n"));
+    assert!(counts[&format!("{:?}", Opinion::Alike)] > 1_000, "{counts:?}");
+}
+
 /// The folder that `tests/stack/build prometheus` made.
 fn testdata() -> Option<PathBuf> {
     if std::env::var_os("PLIMSOLL_NO_STACK").is_some() {
@@ -98,6 +120,13 @@ fn testdata() -> Option<PathBuf> {
     let folder = std::env::var_os("PLIMSOLL_STACK").map_or_else(cache, PathBuf::from).join("promql-testdata");
     assert!(folder.exists(), "{} is missing: run tests/stack/build prometheus", folder.display());
     Some(folder)
+}
+
+fn scripts(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "test"));
+    files.sort();
+    files
 }
 
 fn run(file: &str, text: &str, faults: &mut Vec<String>) -> Count {
