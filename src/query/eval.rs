@@ -38,7 +38,7 @@ struct Eval<'a> {
 /// The answer at one time.
 pub(super) fn instant(store: &Store, query: &Query, at: i64, limits: Limits) -> Result<Answer, QueryError> {
     let mut eval = Eval::new(store, (at, at), limits);
-    let steps = Steps { from: at, every: 1, count: 1 };
+    let steps = Steps { from: at, to: at, every: 1, count: 1 };
     let node = &*query.settled(0, 0)?;
     let value = match node.ty() {
         Type::Text => Value::Text(node.literal().to_owned()),
@@ -89,7 +89,7 @@ pub(super) fn range(
         ));
     }
     let mut eval = Eval::new(store, (from, to), limits);
-    let steps = Steps { from, every: step, count };
+    let steps = Steps { from, to, every: step, count };
     let block = eval.finished(&*query.settled(step, length)?, steps)?;
     let mut rows: Vec<Row> = Vec::with_capacity(block.rows());
     for (index, head) in block.heads.iter().enumerate() {
@@ -169,10 +169,13 @@ impl<'a> Eval<'a> {
     /// Evaluates a scalar or an instant vector.
     fn eval(&mut self, node: &Node, steps: Steps) -> Result<Block, QueryError> {
         self.spend(steps.count)?;
-        if !node.fixed || steps.count <= 1 {
+        if !node.fixed {
             return self.walk(node, steps);
         }
-        let first = self.walk(node, Steps { count: 1, ..steps })?;
+        let first = self.walk(node, Steps { to: steps.from, count: steps.count.min(1), ..steps })?;
+        if steps.count <= 1 {
+            return Ok(first);
+        }
         let mut out = Block::new(&self.budget, steps.count);
         for (head, cell) in first.heads.iter().zip(&first.cells) {
             out.grow(head.clone())?.fill(*cell);

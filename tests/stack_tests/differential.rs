@@ -11,7 +11,7 @@ use plimsoll::alert::view::Views;
 use plimsoll::base::stop::Stop;
 use plimsoll::pipeline::Pipeline;
 use plimsoll::signal::frame::Signal;
-use plimsoll::signal::metrics::{Desc, Histogram, Kind, Metric, Point, Samples};
+use plimsoll::signal::metrics::{Metric, Point, Samples};
 use plimsoll::signal::resource::Resource;
 use plimsoll::spool::disk::RealDisk;
 use plimsoll::spool::{Limits, Spool};
@@ -22,11 +22,16 @@ use plimsoll::web;
 use serde_json::Value;
 
 use self::asked::{BAD_QUERIES, BAD_REQUESTS, SELECTORS, queries};
+use self::data::Sources;
 use super::harness::{escaped, http};
 use super::prometheus::Prometheus;
 
 #[path = "differential/asked.rs"]
 mod asked;
+#[path = "differential/data.rs"]
+mod data;
+#[path = "differential/nested.rs"]
+mod nested;
 
 /// Unix seconds of the first round: fixed, so that each run compares the same.
 pub(super) const START: i64 = 1_700_000_000;
@@ -35,12 +40,8 @@ const ROUNDS: i64 = 300;
 const STEP: i64 = 15;
 pub(super) const END: i64 = START + (ROUNDS - 1) * STEP;
 
-const REQUESTS: Desc = Desc::counter("http.server.requests", "{request}", "Requests.");
-const DEPTH: Desc = Desc::gauge("queue.depth", "{message}", "Messages that wait.");
-const MEMORY: Desc = Desc::updown("system.memory.usage", "By", "Bytes by state.");
-const USED: Desc = Desc::gauge("system.cpu.utilization", "1", "Share of a core.");
-const ODD: Desc = Desc::gauge("odd-name/of.all things", "ms", "A name of other characters.");
-const ERRORS: Desc = Desc::counter("jobs.failed", "1", "Jobs that failed.");
+/// Seed and number of the nested queries.
+const NESTED: (u64, u64) = (7, 600);
 
 /// A small generator of numbers (SplitMix64): the same on every machine.
 struct Numbers(u64);
@@ -64,107 +65,6 @@ impl Numbers {
 
     fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len() as u64) as usize]
-    }
-}
-
-/// What the data set's sources have counted so far.
-struct Sources {
-    numbers: Numbers,
-    requests: [f64; 6],
-    depth: [f64; 3],
-    memory: [i64; 3],
-    failed: u64,
-    duration: [Histogram; 2],
-}
-
-impl Sources {
-    fn new() -> Self {
-        let bounds = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
-        let empty = Histogram { counts: vec![0; bounds.len() + 1], bounds, sum: 0.0 };
-        Self {
-            numbers: Numbers(42),
-            requests: [0.0; 6],
-            depth: [0.0; 3],
-            memory: [4 << 30, 1 << 30, 100 << 20],
-            failed: 0,
-            duration: [empty.clone(), empty],
-        }
-    }
-
-    /// Counters fast and slow, with resets, gaps and an end; the kinds of numbers that there are.
-    fn shop(&mut self, round: i64) -> Samples {
-        let mut out = Samples::default();
-        let rates = [0.02, 1.0, 17.0, 900.0, 1e6, 3.5];
-        for (index, rate) in rates.into_iter().enumerate() {
-            self.requests[index] += (rate * STEP as f64 * 2.0 * self.numbers.share()).floor();
-            // One restarts each ten minutes, one once.
-            if index == 1 && round % 40 == 39 || index == 3 && round == 111 {
-                self.requests[index] = self.numbers.below(5) as f64;
-            }
-            let lost = index == 5 && self.numbers.below(6) == 0;
-            let silent = index == 2 && (100..130).contains(&round) || index == 0 && (50..54).contains(&round);
-            if lost || silent {
-                continue;
-            }
-            let (method, code) = (["GET", "POST"][index % 2], ["200", "404", "500"][index / 2]);
-            let labels = [("http.request.method", method), ("http.response.status_code", code)];
-            out.put_with(&REQUESTS, &labels, self.requests[index]);
-        }
-        for (index, queue) in ["mail", "image", "über \"x\"\\"].into_iter().enumerate() {
-            self.depth[index] += (self.numbers.share() - 0.5) * 10.0;
-            // The second one ends.
-            if index != 1 || round < 200 {
-                out.put_with(&DEPTH, &[("queue", queue)], self.depth[index]);
-            }
-        }
-        let odd = match round % 20 {
-            5 => f64::NAN,
-            6 => f64::INFINITY,
-            7 => f64::NEG_INFINITY,
-            8 => 1e-320,
-            _ => self.numbers.share() * 1e-7,
-        };
-        out.put_with(&ODD, &[("user-id", "a"), ("user.id", "b"), ("_hidden", "c"), ("0digit", "d")], odd);
-        out
-    }
-
-    fn histograms(&mut self, out: &mut Samples, round: i64) {
-        let metric = Metric {
-            name: "http.server.request.duration".into(),
-            kind: Kind::Histogram,
-            unit: "s".into(),
-            help: "How long requests took.".into(),
-        };
-        for (index, route) in ["/", "/pay"].into_iter().enumerate() {
-            let histogram = &mut self.duration[index];
-            if index == 1 && round == 150 {
-                histogram.counts.fill(0);
-                histogram.sum = 0.0;
-            }
-            for _ in 0..self.numbers.below(40) {
-                let seconds = 0.002 / (1.0 - self.numbers.share()) * (index + 1) as f64;
-                let bucket = histogram.bounds.partition_point(|bound| *bound < seconds);
-                histogram.counts[bucket] += 1;
-                histogram.sum += seconds;
-            }
-            out.put_metric(&metric, &[("http.route", route)], Point::Histogram(histogram.clone()));
-        }
-    }
-
-    fn host(&mut self, round: i64) -> Samples {
-        let mut out = Samples::default();
-        for (index, state) in ["used", "cached", "free"].into_iter().enumerate() {
-            self.memory[index] += self.numbers.below(64 << 20) as i64 - (32 << 20);
-            out.put_with(&MEMORY, &[("state", state)], self.memory[index]);
-        }
-        for cpu in 0..4 {
-            // A value that stays the same for long: chunks, and functions of change, have cases of their own for it.
-            let value = if cpu == 3 { 0.25 } else { self.numbers.share() };
-            out.put_with(&USED, &[("cpu", &cpu.to_string())], value);
-        }
-        self.failed += u64::from(round % 37 == 0);
-        out.put(&ERRORS, self.failed);
-        out
     }
 }
 
@@ -332,9 +232,11 @@ fn series(answer: &Value) -> Option<(String, Series)> {
     let kind = data["resultType"].as_str()?.to_owned();
     let sample = |pair: &Value| (pair[0].as_f64().unwrap(), number(pair[1].as_str().unwrap()));
     let result = &data["result"];
-    if kind == "scalar" || kind == "string" {
-        let value = if kind == "scalar" { vec![sample(result)] } else { Vec::new() };
-        return Some((kind, BTreeMap::from([(result.to_string(), value)])));
+    if kind == "scalar" {
+        return Some((kind, BTreeMap::from([(String::new(), vec![sample(result)])])));
+    }
+    if kind == "string" {
+        return Some((kind, BTreeMap::from([(result.to_string(), Vec::new())])));
     }
     let mut found = Series::new();
     for one in result.as_array()? {
@@ -366,15 +268,17 @@ fn difference(query: &str, theirs: &Series, ours: &Series) -> Option<String> {
             return Some(format!("{labels}: {} samples, ours {}", theirs.len(), ours.len()));
         }
         for (theirs, ours) in theirs.iter().zip(ours) {
-            let close = theirs.1 == ours.1
-                || theirs.1.is_nan() && ours.1.is_nan()
-                || (theirs.1 - ours.1).abs() <= 1e-12 * theirs.1.abs().max(ours.1.abs());
-            if theirs.0 != ours.0 || !(close || explained(query, theirs.1)) {
+            if theirs.0 != ours.0 || !(close(theirs.1, ours.1) || explained(query, theirs.1)) {
                 return Some(format!("{labels}: {theirs:?}, ours {ours:?}"));
             }
         }
     }
     None
+}
+
+/// Whether two numbers are the same but for what rounding takes.
+fn close(a: f64, b: f64) -> bool {
+    a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-12 * a.abs().max(b.abs())
 }
 
 /// What may differ, and why: the date of an infinite time stamp. Go's conversion of such a number to an integer is the
@@ -397,13 +301,26 @@ fn times(numbers: &mut Numbers) -> Vec<String> {
     out
 }
 
+/// The queries, the same in each run; or others, by `FUZZ` and `COUNT`.
+fn asked() -> Vec<String> {
+    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = variable("FUZZ");
+    let mut out = if seed.is_none() { queries() } else { Vec::new() };
+    let mut numbers = Numbers(seed.unwrap_or(NESTED.0));
+    for _ in 0..variable("COUNT").unwrap_or(NESTED.1) {
+        let depth = 1 + numbers.below(4);
+        out.push(nested::query(&mut numbers, depth));
+    }
+    out
+}
+
 #[test]
 fn queries_have_the_answers_of_a_real_prometheus() {
     let Some(pair) = Pair::start() else { return };
     let mut numbers = Numbers(1);
     let (mut compared, mut samples, mut texts, mut wrong) = (0, 0, 0, String::new());
     let (mut errors, mut remarks, mut inexact) = (0, 0, 0);
-    let all = queries();
+    let all = asked();
     for query in &all {
         for when in times(&mut numbers) {
             let [(their_status, theirs), (our_status, ours)] =
@@ -452,7 +369,7 @@ fn queries_have_the_answers_of_a_real_prometheus() {
     );
     let shown: String = wrong.lines().take(60).map(|line| format!("{line}\n")).collect();
     assert!(wrong.is_empty(), "{} differ:\n{shown}", wrong.matches("\n    ").count() / 2);
-    assert!(compared > 900 && samples > 50_000, "{compared} answers, {samples} samples");
+    assert!(compared > 2_500 && samples > 100_000, "{compared} answers, {samples} samples");
 }
 
 /// What is remarked, in any order.
@@ -468,10 +385,13 @@ fn in_order(query: &str, theirs: &Value, ours: &Value) -> Option<String> {
     if !sorts || theirs["data"]["resultType"] != "vector" {
         return None;
     }
-    let order = |answer: &Value| -> Vec<String> {
-        answer["data"]["result"].as_array().into_iter().flatten().map(|one| one["value"][1].to_string()).collect()
+    let order = |answer: &Value| -> Vec<f64> {
+        let elements = answer["data"]["result"].as_array().into_iter().flatten();
+        elements.map(|one| number(one["value"][1].as_str().unwrap())).collect()
     };
-    (order(theirs) != order(ours)).then(|| format!("in the order {:?}, ours {:?}", order(theirs), order(ours)))
+    let (a, b) = (order(theirs), order(ours));
+    let same = a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| close(*a, *b));
+    (!same).then(|| format!("in the order {a:?}, ours {b:?}"))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::query::QueryError;
 use crate::query::notes::{Note, general, quoted};
 use crate::query::print::decimal;
 use crate::query::sums::{kahan, quantile};
-use crate::query::syntax::{Aggregate, Aggregator};
+use crate::query::syntax::{Aggregate, Aggregator, Kind};
 use crate::store::Labels;
 
 impl Eval<'_> {
@@ -52,7 +52,7 @@ impl Eval<'_> {
         if q.iter().any(|q| q.is_nan()) {
             self.notes.at(place, Note::Quantile(f64::NAN));
         }
-        let (low, high) = spread(q);
+        let (low, high) = spread(aggregate, q);
         // Where none is a number both are still where they began.
         for q in [high, low].into_iter().filter(|_| low <= high).filter(|q| !(0.0..=1.0).contains(q)) {
             self.notes.at(place, Note::Quantile(q));
@@ -77,7 +77,7 @@ impl Eval<'_> {
 
     /// `topk` and `bottomk`: the elements themselves, the best first in an instant query.
     fn top(&mut self, aggregate: &Aggregate, mut input: Block, k: &[f64]) -> Result<Block, QueryError> {
-        let (low, high) = spread(k);
+        let (low, high) = spread(aggregate, k);
         let fault = |what: String| Err(QueryError::Execution(what));
         if k.iter().any(|k| k.is_nan()) {
             return fault("Parameter value is NaN".into());
@@ -206,8 +206,12 @@ impl Groups {
     }
 }
 
-/// Smallest and largest, as far as they are numbers.
-fn spread(values: &[f64]) -> (f64, f64) {
+/// Smallest and largest of the parameter's values as Prometheus finds them: of one that is calculated it begins with the
+/// finite bounds.
+fn spread(aggregate: &Aggregate, values: &[f64]) -> (f64, f64) {
+    if let Some(Kind::Number(number, _)) = aggregate.param.as_ref().map(|param| &param.bare().kind) {
+        return (*number, *number);
+    }
     values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)))
 }
 

@@ -22,6 +22,8 @@ pub(super) fn absent(cell: f64) -> bool {
 pub(super) struct Steps {
     /// The first, in Unix milliseconds.
     pub(super) from: i64,
+    /// The end of what was asked: the last step comes at it or before it.
+    pub(super) to: i64,
     /// Milliseconds between two.
     pub(super) every: i64,
     /// How many.

@@ -36,9 +36,10 @@ impl Eval<'_> {
         }
     }
 
-    /// Where the arguments of a call begin, for remarks.
-    fn stand(&mut self, args: &[Node]) {
-        let places: Vec<usize> = args.iter().map(|arg| arg.bare().place).collect();
+    /// Where the arguments of a call begin, for remarks. Prometheus forgets it of a subquery.
+    pub(super) fn stand(&mut self, args: &[Node]) {
+        let place = |arg: &Node| if matches!(arg.bare().kind, Kind::Subquery(_)) { 0 } else { arg.bare().place };
+        let places: Vec<usize> = args.iter().map(place).collect();
         self.notes.stand(Arc::from(places));
     }
 
@@ -160,7 +161,7 @@ impl Eval<'_> {
     /// The elements by value, NaN last; without effect over several steps.
     fn sort(&mut self, node: &Node, arg: &Node, steps: Steps, rising: bool) -> Result<Block, QueryError> {
         let mut block = self.eval(arg, steps)?;
-        if steps.count > 1 {
+        if steps.from != steps.to {
             self.notes.at(node.place, Note::Sort);
             return Ok(block);
         }

@@ -1,7 +1,6 @@
 //! Functions that look at labels: `label_replace`, `label_join`, and those of classic histograms.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::Eval;
 use super::block::{ABSENT, Block, Head, Steps, absent, unnamed};
@@ -66,8 +65,7 @@ impl Eval<'_> {
     ) -> Result<Block, QueryError> {
         let scalars = scalars.iter().map(|scalar| self.eval(scalar, steps)).collect::<Result<Vec<_>, _>>()?;
         let input = self.eval(arg, steps)?;
-        let places: Vec<usize> = args.iter().map(|arg| arg.bare().place).collect();
-        self.notes.stand(Arc::from(places));
+        self.stand(args);
         let groups = self.groups(&input, scalars.len());
         let mut out = Block::new(&self.budget, steps.count);
         let mut buckets: Vec<Bucket> = Vec::new();

@@ -138,7 +138,7 @@ impl Eval<'_> {
             usize::try_from(latest.saturating_sub(from) / every).map_or(usize::MAX, |count| count.saturating_add(1))
         };
         self.budget.room(count)?;
-        let inner = Steps { from, every, count };
+        let inner = Steps { from, to: latest, every, count };
         let block = if count == 0 { Block::new(&self.budget, 0) } else { self.eval(&subquery.expr, inner)? };
         Ok(Ranges::within(Source::Steps(block, inner), subquery.shift.clone(), subquery.range.millis))
     }
