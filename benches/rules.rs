@@ -181,6 +181,7 @@ fn ours(dir: &Path, rules: &Path, newest: u64) -> Vec<(String, f64)> {
             let round = run.evaluate(ts, store, &setting, &mut |rows| {
                 recorded += rows.len();
                 pipeline.push_recorded(rows).unwrap();
+                None
             });
             took.push(began.elapsed().as_secs_f64() * 1e3);
             assert_eq!((round.evaluations, round.failures), (100, 0));

@@ -21,7 +21,7 @@ use crate::signal::resource::Resource;
 use crate::spool::{AppendError, Spool};
 use crate::status::Board;
 use crate::store::latest::Latest;
-use crate::store::{Labels, Sample, Store};
+use crate::store::{Labels, Sample, Store, Taken};
 
 pub mod config;
 pub mod derive;
@@ -138,14 +138,20 @@ impl Pipeline {
     }
 
     /// Takes what rules recorded: into the store under exactly those labels, and to the destinations of metrics. What is
-    /// not newer than its series is left out of both.
+    /// not newer than its series is left out of both. Of those that have another value at that time already, the first
+    /// one's labels come back.
     ///
     /// # Errors
     /// As [`Pipeline::push_samples`].
-    pub fn push_recorded(&self, rows: &[(Labels, Sample)]) -> Result<(), PushError> {
-        let fresh = rows
-            .iter()
-            .filter(|(labels, sample)| self.inner.store.as_ref().is_none_or(|store| store.append(labels, *sample)));
+    pub fn push_recorded(&self, rows: &[(Labels, Sample)]) -> Result<Option<Labels>, PushError> {
+        let mut twice = None;
+        let fresh = rows.iter().filter(|(labels, sample)| {
+            let taken = self.inner.store.as_ref().map_or(Taken::Yes, |store| store.append(labels, *sample));
+            if taken == Taken::Duplicate {
+                twice.get_or_insert_with(|| labels.clone());
+            }
+            taken == Taken::Yes
+        });
         let mut answer = Ok(());
         for (t, rows) in recorded::by_time(fresh) {
             let request = recorded::encode(&rows, t, &self.inner.own);
@@ -161,7 +167,7 @@ impl Pipeline {
                 answer = Err(error);
             }
         }
-        answer
+        answer.map(|()| twice)
     }
 
     fn push_request(&self, request: recorded::Request, t: i64) -> Result<(), PushError> {

@@ -34,6 +34,7 @@ pub mod translate;
 mod tests;
 
 pub use ask::Family;
+pub use head::Taken;
 pub use labels::Labels;
 pub use latest::Latest;
 pub use matcher::Matcher;
@@ -44,9 +45,9 @@ use crate::spool::disk::{Disk, RealDisk};
 use crate::status::Board;
 use block::{Block, Part};
 use blocks::Blocks;
-use head::{Member, Taken};
+use head::Member;
 use matcher::Op;
-use round::State;
+use round::{Refused, State};
 
 /// Recent series. Clones share them.
 #[derive(Debug, Clone)]
@@ -175,15 +176,33 @@ impl Store {
         }
     }
 
-    /// Takes one sample of a series that already has its Prometheus labels. False: not newer than the newest one, or no
-    /// room for a new series (counted).
-    pub fn append(&self, labels: &Labels, sample: Sample) -> bool {
+    /// Takes one sample of a series that already has its Prometheus labels. What is not taken is counted.
+    pub fn append(&self, labels: &Labels, sample: Sample) -> Taken {
         let mut state = self.lock();
-        let Some(member) = self.inner.member(&mut state, labels, round::RECORDED) else { return false };
-        let taken = state.take(&member, sample) == Taken::Yes;
+        let Some(member) = self.inner.member(&mut state, labels, round::RECORDED) else { return Taken::NoRoom };
+        let taken = match state.take(&member, sample) {
+            // The end of a series that another rule goes on with is no loss.
+            Taken::Duplicate | Taken::Old if sample::is_stale(sample.v) => Taken::Same,
+            taken => taken,
+        };
         drop(state);
+        let mut refused = Refused::default();
+        refused.count(taken, &member);
+        refused.tell(&self.inner, "the rules");
         self.inner.maintain(sample.t);
         taken
+    }
+
+    /// [`Store::append`] of many. The first one that comes too late comes back.
+    pub fn append_all(&self, rows: &[(Labels, Sample)]) -> Option<(Labels, Taken)> {
+        let mut late = None;
+        for (labels, sample) in rows {
+            let taken = self.append(labels, *sample);
+            if matches!(taken, Taken::Duplicate | Taken::Old) {
+                late.get_or_insert_with(|| (labels.clone(), taken));
+            }
+        }
+        late
     }
 
     /// The series that all `matchers` want and that have samples with `from <= t <= to` (Unix milliseconds; more than

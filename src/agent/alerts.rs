@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::Base;
 use crate::alert::config::Config;
 use crate::alert::engine::{self, Engine, Outlet, Parts};
-use crate::alert::group::Setting;
+use crate::alert::group::{self, Setting};
 use crate::alert::persist::Files;
 use crate::alert::presence::Catalogue;
 use crate::alert::rules::{self, Group};
@@ -23,7 +23,7 @@ use crate::notify::{About, Alert, Ledger, Line, Pace, Waiting};
 use crate::query::Limits;
 use crate::signal::metrics::Desc;
 use crate::status::Board;
-use crate::store::Labels;
+use crate::store::{Labels, Taken};
 
 /// Rules and settings that were read and checked, nothing started.
 pub(super) struct Prepared {
@@ -193,9 +193,10 @@ fn parts(base: &Base, config: &Config, about: &About, line: &Line) -> Parts {
     };
     Parts {
         store: base.store.clone(),
+        // What is not taken is counted by the pipeline. Rows that are too old come of a clock that was set back.
         record: Arc::new(move |rows| {
-            // What is not taken is counted by the pipeline.
-            let _counted = pipeline.push_recorded(rows).is_err();
+            let twice = pipeline.push_recorded(rows).unwrap_or_default()?;
+            Some(group::refused((twice, Taken::Duplicate)))
         }),
         views: base.views.clone(),
         board: base.board.clone(),

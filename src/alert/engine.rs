@@ -24,7 +24,7 @@ use crate::store::{Labels, Sample, Store};
 mod count;
 
 /// Takes rows that rules yield.
-pub type Record = Arc<dyn Fn(&[(Labels, Sample)]) + Send + Sync>;
+pub type Record = Arc<dyn Fn(&[(Labels, Sample)]) -> Option<String> + Send + Sync>;
 
 /// Takes alerts that are to be sent.
 pub type Offer = Arc<dyn Fn(&[notify::Alert]) + Send + Sync>;

@@ -13,7 +13,7 @@ use super::view::{ActiveView, AlertView, GroupView, Presence, RuleView};
 use crate::notify;
 use crate::query::Limits;
 use crate::store::sample::STALE;
-use crate::store::{Labels, Sample, Store};
+use crate::store::{Labels, Sample, Store, Taken};
 
 mod rule;
 
@@ -37,8 +37,14 @@ pub struct Setting {
     pub failing: bool,
 }
 
-/// Takes rows that a rule yields, before the next rule runs.
-pub type Record<'a> = dyn FnMut(&[(Labels, Sample)]) + 'a;
+/// Takes rows that a rule yields, before the next rule runs. What comes back makes the rule fail: [`refused`].
+pub type Record<'a> = dyn FnMut(&[(Labels, Sample)]) -> Option<String> + 'a;
+
+/// Why a row of a rule was not taken: another rule records the same series.
+pub fn refused((labels, taken): (Labels, Taken)) -> String {
+    let what = if taken == Taken::Old { "out of order sample" } else { "duplicate sample for timestamp" };
+    format!("{what}: {labels} comes from another rule too")
+}
 
 /// What a round brought.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -173,19 +179,17 @@ impl Run {
             }
         };
         round.evaluations += 1;
-        match rows {
-            Ok(rows) => {
-                record(&run.with_ended(rows, asked.at));
-                run.error.clear();
+        let error = match rows {
+            Ok(rows) => record(&run.with_ended(rows, asked.at)).unwrap_or_default(),
+            Err(error) => error,
+        };
+        if !error.is_empty() {
+            if run.error != error {
+                tracing::warn!(group = self.group.name, rule = rule.name, error, "rule failed");
             }
-            Err(error) => {
-                if run.error != error {
-                    tracing::warn!(group = self.group.name, rule = rule.name, error, "rule failed");
-                }
-                run.error = error;
-                round.failures += 1;
-            }
+            round.failures += 1;
         }
+        run.error = error;
         run.evaluated = ts;
         run.took = began.elapsed();
     }

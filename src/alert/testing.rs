@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::group::{Run, Setting};
+use super::group::{self, Run, Setting};
 use super::rules::{self, Group, duration};
 use super::state::{State, millis};
 use crate::base::fault::{Fault, join};
+use crate::base::go;
 use crate::base::yaml::{self, Errors};
 use crate::query::{self, Limits, Query, Value};
 use crate::store::{Labels, Sample, Store};
@@ -195,11 +196,7 @@ impl Bench<'_> {
             let ts = begin + at;
             feed(&store, &mut input, ts);
             for run in &mut runs {
-                run.evaluate(ts, &store, &setting, &mut |rows| {
-                    for (labels, sample) in rows {
-                        store.append(labels, *sample);
-                    }
-                });
+                run.evaluate(ts, &store, &setting, &mut |rows| store.append_all(rows).map(group::refused));
             }
             let errors = failed(&runs, ts);
             if !errors.is_empty() {
@@ -309,7 +306,7 @@ fn failed(runs: &[Run], ts: i64) -> Vec<String> {
     let rules = runs.iter().flat_map(Run::errors);
     rules
         .map(|(name, error)| {
-            let when = duration::text(Duration::from_millis(ts.unsigned_abs()));
+            let when = go::duration(ts.saturating_mul(1_000_000));
             format!("    rule: {name}, time: {when}, err: {error}")
         })
         .collect()

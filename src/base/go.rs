@@ -1,29 +1,46 @@
-//! Numbers and texts as Go's `fmt` writes them, for texts that must be Prometheus' own.
+//! Numbers, texts and durations as Go's `fmt` writes them, for texts that must be Prometheus' own.
 
 /// `%q`: in double quotes, with escapes for what cannot be printed.
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
-    for c in text.chars() {
-        let number = u32::from(c);
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            c if c.is_ascii_control() => out.push_str(&format!("\\x{number:02x}")),
-            c if printed(c) => out.push(c),
-            _ if number < 0x1_0000 => out.push_str(&format!("\\u{number:04x}")),
-            _ => out.push_str(&format!("\\U{number:08x}")),
-        }
-    }
+    text.chars().for_each(|c| escape(&mut out, c, '"', false));
     out.push('"');
     out
+}
+
+/// `%+q`: with escapes for all that is not ASCII, too.
+pub fn quoted_ascii(text: &str) -> String {
+    let mut out = String::from("\"");
+    text.chars().for_each(|c| escape(&mut out, c, '"', true));
+    out.push('"');
+    out
+}
+
+/// `%q` of a rune: in single quotes; `ascii` as in [`quoted_ascii`].
+pub fn quoted_char(c: char, ascii: bool) -> String {
+    let mut out = String::from("'");
+    escape(&mut out, c, '\'', ascii);
+    out.push('\'');
+    out
+}
+
+fn escape(out: &mut String, c: char, quote: char, ascii: bool) {
+    let number = u32::from(c);
+    match c {
+        c if c == quote || c == '\\' => out.extend(['\\', c]),
+        '\u{7}' => out.push_str("\\a"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{c}' => out.push_str("\\f"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\u{b}' => out.push_str("\\v"),
+        c if c.is_ascii_control() => out.push_str(&format!("\\x{number:02x}")),
+        c if c.is_ascii() || !ascii && printed(c) => out.push(c),
+        _ if number < 0x1_0000 => out.push_str(&format!("\\u{number:04x}")),
+        _ => out.push_str(&format!("\\U{number:08x}")),
+    }
 }
 
 /// Letters, marks, numbers, punctuation, symbols and the ASCII space.
@@ -37,6 +54,30 @@ fn printed(c: char) -> bool {
     let length = c.encode_utf8(&mut on_something[1..]).len();
     let text = std::str::from_utf8(&on_something[..=length]).unwrap_or_default();
     text.escape_debug().nth(2).is_none()
+}
+
+/// A `time.Duration` of nanoseconds: `1h2m3.5s`.
+pub fn duration(nanos: i64) -> String {
+    let (sign, left) = (if nanos < 0 { "-" } else { "" }, nanos.unsigned_abs());
+    let trim = |whole: u64, rest: u64, width: usize| {
+        let text = format!("{whole}.{rest:0width$}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match left {
+        0 => "0s".into(),
+        1..1_000 => format!("{sign}{left}ns"),
+        1_000..1_000_000 => format!("{sign}{}µs", trim(left / 1_000, left % 1_000, 3)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", trim(left / 1_000_000, left % 1_000_000, 6)),
+        _ => {
+            let (whole, rest) = (left / 1_000_000_000, left % 1_000_000_000);
+            let seconds = format!("{}s", trim(whole % 60, rest, 9));
+            match (whole / 3600, whole / 60 % 60) {
+                (0, 0) => format!("{sign}{seconds}"),
+                (0, minutes) => format!("{sign}{minutes}m{seconds}"),
+                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}"),
+            }
+        }
+    }
 }
 
 /// `%e`, with two digits of exponent at least; `None`: as many digits as the value needs.

@@ -89,7 +89,8 @@ async fn queries_are_answered_and_mistakes_in_them_told_with_their_place() {
     let agent = start(dir.path());
     let labels = crate::store::Labels::new([("__name__", "up"), ("job", "host")]);
     for t in [0, 60_000] {
-        assert!(agent.store.append(&labels, crate::store::Sample { t, v: 1.0 + t as f64 }));
+        let sample = crate::store::Sample { t, v: 1.0 + t as f64 };
+        assert_eq!(agent.store.append(&labels, sample), crate::store::Taken::Yes);
     }
     let mut client = Client::connect(&agent.path).await.unwrap();
     let answer = client.query("up + 1", 1000).await.unwrap().unwrap();

@@ -23,7 +23,7 @@ fn store(series: &[Given]) -> Store {
     for (labels, values) in series {
         let labels = Labels::new(labels.iter().copied());
         for (t, v) in (0..).step_by(60_000).zip(values.iter()) {
-            assert!(store.append(&labels, Sample { t, v: *v }));
+            assert_eq!(store.append(&labels, Sample { t, v: *v }), crate::store::Taken::Yes);
         }
     }
     store

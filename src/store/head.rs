@@ -34,7 +34,7 @@ pub(super) struct Data {
 
 /// What became of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
+pub enum Taken {
     /// It is the series' newest.
     Yes,
     /// It stands there already.
@@ -43,6 +43,8 @@ pub(super) enum Taken {
     Duplicate,
     /// It is older than the newest.
     Old,
+    /// The store is full, or its source has as many series as it may.
+    NoRoom,
 }
 
 impl Member {

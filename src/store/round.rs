@@ -75,7 +75,7 @@ struct Entry {
 
 /// What a round could not bring in.
 #[derive(Debug, Default)]
-struct Refused {
+pub(super) struct Refused {
     old: u64,
     duplicate: u64,
     example: Option<Labels>,
@@ -134,7 +134,9 @@ impl State {
     pub(super) fn take(&mut self, member: &Member, sample: Sample) -> Taken {
         if sample.t < self.floor {
             if self.restoring {
+                // A block has it.
                 member.data().remember(sample);
+                return Taken::Same;
             }
             return Taken::Old;
         }
@@ -347,16 +349,17 @@ impl Entry {
 }
 
 impl Refused {
-    fn count(&mut self, taken: Taken, member: &Member) {
+    pub(super) fn count(&mut self, taken: Taken, member: &Member) {
         match taken {
-            Taken::Yes | Taken::Same => return,
+            // What finds no room is counted where that shows.
+            Taken::Yes | Taken::Same | Taken::NoRoom => return,
             Taken::Old => self.old += 1,
             Taken::Duplicate => self.duplicate += 1,
         }
         self.example.get_or_insert_with(|| member.labels.clone());
     }
 
-    fn tell(&self, inner: &Inner, source: &str) {
+    pub(super) fn tell(&self, inner: &Inner, source: &str) {
         let Some(example) = &self.example else { return };
         if self.old > 0 {
             let hint = format!("{source} sent samples older than the newest, such as of {example}: mend its clock");

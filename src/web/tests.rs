@@ -263,7 +263,7 @@ async fn the_page_draws_the_last_hour_and_lists_what_fires() {
     let labels = crate::store::Labels::new([("__name__", "system_filesystem_utilization_ratio"), ("mountpoint", "/")]);
     for minute in 0..50 {
         let sample = crate::store::Sample { t: now - (50 - minute) * 60_000, v: 0.41 };
-        assert!(server.store.append(&labels, sample));
+        assert_eq!(server.store.append(&labels, sample), crate::store::Taken::Yes);
     }
     let quiet = RuleView { name: "DiskFull".into(), alert: Some(AlertView::default()), ..RuleView::default() };
     let group = |rule| vec![GroupView { rules: vec![rule], ..GroupView::default() }];

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use plimsoll::base::stop::Stop;
-use plimsoll::store::{Labels, Sample, Store};
+use plimsoll::store::{Labels, Sample, Store, Taken};
 use serde_json::Value;
 
 use super::differential::{END, Pair, START, serve};
@@ -126,7 +126,8 @@ fn crowded() -> Store {
         let id = series.to_string();
         let labels = Labels::new([("__name__", "crowd"), ("id", &id), ("text", &"a".repeat(200))]);
         for t in 0..5 {
-            assert!(store.append(&labels, Sample { t: 1_700_000_000_000 + t * 15_000, v: t as f64 }));
+            let sample = Sample { t: 1_700_000_000_000 + t * 15_000, v: t as f64 };
+            assert_eq!(store.append(&labels, sample), Taken::Yes);
         }
     }
     store

@@ -1,6 +1,7 @@
 //! The loop over groups with a time that the test sets: waiting, missed slots, restart, reload.
 
 use super::*;
+use crate::alert::group;
 use crate::alert::rules::{Kind, Rule};
 use crate::query::Limits;
 
@@ -52,11 +53,7 @@ impl Site {
         };
         let parts = Parts {
             store: self.store.clone(),
-            record: Arc::new(move |rows| {
-                for (labels, sample) in rows {
-                    store.append(labels, *sample);
-                }
-            }),
+            record: Arc::new(move |rows| store.append_all(rows).map(group::refused)),
             views: self.views.clone(),
             board: self.board.clone(),
             files: Files::new(self.folder.path()),

@@ -49,15 +49,12 @@ fn setting() -> Setting {
 }
 
 fn put(store: &Store, name: &str, instance: &str, t: i64, v: f64) {
-    assert!(store.append(&Labels::new([(crate::store::labels::NAME, name), ("instance", instance)]), Sample { t, v }));
+    let labels = Labels::new([(crate::store::labels::NAME, name), ("instance", instance)]);
+    assert_eq!(store.append(&labels, Sample { t, v }), Taken::Yes);
 }
 
 fn round(run: &mut Run, store: &Store, ts: i64) -> Round {
-    run.evaluate(ts, store, &setting(), &mut |rows| {
-        for (labels, sample) in rows {
-            assert!(store.append(labels, *sample), "{labels} at {}", sample.t);
-        }
-    })
+    run.evaluate(ts, store, &setting(), &mut |rows| store.append_all(rows).map(refused))
 }
 
 /// The value of a selector at a time, of each series.
@@ -143,6 +140,22 @@ fn recorded_series_that_come_out_equal_or_too_many_are_an_error() {
     let view = run.view(|_| Presence::Here);
     assert!(view.rules[0].error.contains("same labelset"), "{}", view.rules[0].error);
     assert_eq!(view.rules[1].error, "exceeded limit of 1 with 2 series");
+}
+
+#[test]
+fn two_rules_that_record_one_series_contradict_each_other() {
+    let store = Store::memory();
+    put(&store, "load", "a", STEP, 4.0);
+    let half = record("load:some", "load / 2");
+    let mut run = run(vec![record("load:some", "load"), half, record("load:copy", "load")]);
+    assert_eq!(round(&mut run, &store, STEP).failures, 1);
+    let errors: Vec<_> = run.errors().collect();
+    let wanted = "duplicate sample for timestamp: load:some{instance=\"a\"} comes from another rule too";
+    assert_eq!(errors, [("load:some", wanted)]);
+    assert_eq!(ask(&store, "load:some", STEP)[0].1, 4.0, "the first one holds");
+    // What is the same is no contradiction.
+    put(&store, "load", "a", 2 * STEP, 0.0);
+    assert_eq!((round(&mut run, &store, 2 * STEP).failures, run.errors().count()), (0, 0));
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub(super) fn len(_: &mut Run<'_, '_>, args: &[Value]) -> Answer {
     Ok(Value::Int(i64::try_from(length).unwrap_or(i64::MAX)))
 }
 
-fn position(index: &Value, length: usize, inclusive: bool) -> Result<usize, String> {
+fn position(index: &Value, (what, length): (&str, usize), inclusive: bool) -> Result<usize, String> {
     let Value::Int(number) = index else {
         return Err(format!(
             "cannot index slice/array with {}",
@@ -124,7 +124,11 @@ fn position(index: &Value, length: usize, inclusive: bool) -> Result<usize, Stri
         ));
     };
     let found = usize::try_from(*number).ok().filter(|at| *at < length || (inclusive && *at == length));
-    found.ok_or_else(|| format!("index out of range: {number}"))
+    found.ok_or_else(|| match usize::try_from(*number) {
+        // Go looks for it right behind the end too.
+        Ok(at) if at == length => format!("reflect: {what} index out of range"),
+        _ => format!("index out of range: {number}"),
+    })
 }
 
 pub(super) fn index(_: &mut Run<'_, '_>, args: &[Value]) -> Answer {
@@ -142,8 +146,10 @@ pub(super) fn index(_: &mut Run<'_, '_>, args: &[Value]) -> Answer {
             (Value::Labels(_) | Value::Map(_), other) => {
                 return Err(format!("value has type {}; should be string", other.kind()));
             }
-            (Value::Vector(all), index) => Value::Sample(all[position(index, all.len(), false)?].clone()),
-            (Value::Text(text), index) => Value::Int(i64::from(text.as_bytes()[position(index, text.len(), false)?])),
+            (Value::Vector(all), index) => Value::Sample(all[position(index, ("slice", all.len()), false)?].clone()),
+            (Value::Text(text), index) => {
+                Value::Int(i64::from(text.as_bytes()[position(index, ("string", text.len()), false)?]))
+            }
             (Value::Nothing, _) => return Err("index of nil pointer".into()),
             (other, _) => return Err(format!("can't index item of type {}", other.kind())),
         };
@@ -166,7 +172,7 @@ pub(super) fn slice(_: &mut Run<'_, '_>, args: &[Value]) -> Answer {
     }
     let mut range = [0, length];
     for (at, index) in args[1..].iter().take(2).enumerate() {
-        range[at] = position(index, length, true)?;
+        range[at] = position(index, ("", length), true)?;
     }
     let [from, to] = range;
     if from > to {

@@ -97,7 +97,10 @@ const FUNCTIONS: &[Function] = &[
     open("html", &[], A, go::html),
     open("js", &[], A, go::js),
     open("urlquery", &[], A, go::urlquery),
-    open("call", &[A], A, |_, _| Err("there is no function value to call".into())),
+    open("call", &[A], A, |_, args| match &args[0] {
+        Value::Nothing => Err("call of nil".into()),
+        other => Err(format!("non-function {} of type {}", other.print(), other.kind())),
+    }),
     exact("query", &[T], query),
     exact("first", &[Param::Vector], first),
     exact("label", &[T, Param::Sample], |_, args| {
@@ -233,7 +236,10 @@ fn regex(pattern: &str) -> Result<regex::Regex, String> {
 }
 
 fn replace(_: &mut Run<'_, '_>, args: &[Value]) -> Result<Value, String> {
-    let regex = regex(&text(args, 0))?;
+    let pattern = text(args, 0);
+    // Go panics over it, and says so.
+    let quote = || if pattern.contains('`') { quoted(&pattern) } else { format!("`{pattern}`") };
+    let regex = regex(&pattern).map_err(|error| format!("regexp: Compile({}): {error}", quote()))?;
     let (into, text) = (text(args, 1), text(args, 2));
     // Each match may grow by the replacement: what would come out is bounded before it is made.
     if text.len().saturating_mul(into.len() + 1) > 1 << 20 {

@@ -1,7 +1,7 @@
 //! Templates: what rules write, Go's numbers, errors, hostile texts.
 
 use super::*;
-use crate::base::go::general;
+use crate::base::go::{self, general};
 use crate::store::Sample;
 
 fn labels() -> Labels {
@@ -119,7 +119,7 @@ fn numbers_are_written_as_go_writes_them() {
     ] {
         assert_eq!((general(value, None), general(value, Some(4))), (shortest.into(), four.into()));
     }
-    assert_eq!((number::span(1_500_000), number::span(-90_000_000_000)), ("1.5ms".into(), "-1m30s".into()));
+    assert_eq!((go::duration(1_500_000), go::duration(-90_000_000_000)), ("1.5ms".into(), "-1m30s".into()));
 }
 
 #[test]

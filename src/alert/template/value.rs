@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::number;
-use crate::base::go::general;
+use crate::base::go::{duration, general};
 use crate::store::Labels;
 
 /// A value.
@@ -95,7 +95,7 @@ impl Value {
                 format!("&{{{labels} {}}}", general(sample.value, None))
             }
             Self::Time(millis) => number::time(*millis),
-            Self::Span(nanos) => number::span(*nanos),
+            Self::Span(nanos) => duration(*nanos),
             Self::Root => "{…}".into(),
         }
     }

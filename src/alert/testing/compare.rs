@@ -9,7 +9,7 @@ pub(super) type Pairs = Vec<(String, String)>;
 
 pub(super) fn of_alert(alert: &Alert) -> (Pairs, Pairs) {
     let labels = alert.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mut annotations: Pairs = alert.annotations.iter().filter(|(_, text)| !text.is_empty()).cloned().collect();
+    let mut annotations: Pairs = alert.annotations.clone();
     annotations.sort();
     (labels, annotations)
 }

@@ -97,7 +97,8 @@ proptest! {
             t += step;
             let floor = store.lock().floor;
             let sample = Sample { t, v };
-            prop_assert_eq!(store.append(&sets[which], sample), append(&mut model, floor, &sets[which], sample));
+            let taken = store.append(&sets[which], sample) == Taken::Yes;
+            prop_assert_eq!(taken, append(&mut model, floor, &sets[which], sample));
             for (_, event) in events.iter().filter(|(at, _)| *at == index) {
                 store = happen(store, dir.path(), *event);
             }

@@ -113,6 +113,12 @@ fn old_and_contradicting_samples_are_counted_and_repeats_are_not() {
     store.push("thing", &resource(), &other, 0, nanos(T0));
     store.push("thing", &resource(), &other, 0, nanos(T0 - 5000));
     assert_eq!((lost(&board, "duplicate"), lost(&board, "out_of_order")), (1, 1));
+    // The same of what rules record; the end of a series that another rule goes on with is no loss.
+    let (labels, t) = (Labels::new([("__name__", "recorded")]), T0 + 9000);
+    let samples = [(t, 1.0), (t, 1.0), (t, 2.0), (t - 1, 1.0), (t, STALE), (t - 1, STALE)];
+    let taken = samples.map(|(t, v)| store.append(&labels, Sample { t, v }));
+    assert_eq!(taken, [Taken::Yes, Taken::Same, Taken::Duplicate, Taken::Old, Taken::Same, Taken::Same]);
+    assert_eq!((lost(&board, "duplicate"), lost(&board, "out_of_order")), (2, 2));
 }
 
 #[test]

@@ -5,14 +5,14 @@ use super::super::tests::{Server, body, start, status};
 use super::*;
 use crate::alert::view::{AlertView, GroupView, RuleView, View};
 use crate::base::clock;
-use crate::store::{Labels, Sample};
+use crate::store::{Labels, Sample, Taken};
 
 async fn server() -> Server {
     let server = start(Connections::default()).await;
     let now = i64::try_from(clock::unix_nanos() / 1_000_000).unwrap();
     for (name, instance, t) in [("up", "a", now - 3000), ("up", "b", now - 3000), ("old", "a", 1000)] {
         let labels = Labels::new([("__name__", name), ("instance", instance), ("job", "<b>\n")]);
-        assert!(server.store.append(&labels, Sample { t, v: 1.0 }));
+        assert_eq!(server.store.append(&labels, Sample { t, v: 1.0 }), Taken::Yes);
     }
     server
 }

@@ -160,7 +160,8 @@ mod tests {
         let used = |mount| Labels::new([("__name__", "system_filesystem_utilization_ratio"), ("mountpoint", mount)]);
         for minute in 0..30 {
             for (mount, v) in [("/", 0.25), ("/srv", minute as f64 / 100.0)] {
-                assert!(store.append(&used(mount), Sample { t: now - (60 - minute) * 60_000, v }));
+                let sample = Sample { t: now - (60 - minute) * 60_000, v };
+                assert_eq!(store.append(&used(mount), sample), crate::store::Taken::Yes);
             }
         }
         let made = charts(&store, now);
