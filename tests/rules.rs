@@ -3,9 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
+#[path = "rules/chance.rs"]
+mod chance;
 #[path = "support/harness.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod harness;
+#[path = "support/numbers.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod numbers;
 
 use std::cell::RefCell;
 use std::fs;
@@ -162,6 +167,35 @@ fn promtool_gives_the_same_verdict_on_tests_that_hold_and_on_tests_that_do_not()
         wrong.push(format!("{fuzzy}\npromtool: {}\nours: {}", theirs.1, ours.1));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n---\n"));
+}
+
+/// Rule files that are made by chance and read.
+const MADE: u64 = 60;
+
+/// `FUZZ=SEED COUNT=N` tries others than always.
+#[test]
+fn rule_files_made_by_chance_give_the_alerts_and_samples_that_promtool_gets() {
+    let Some(promtool) = harness::binary("promtool") else { return };
+    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let mut numbers = numbers::Numbers(variable("FUZZ").unwrap_or(1));
+    let (mut wrong, mut lines) = (Vec::new(), 0);
+    for _ in 0..variable("COUNT").unwrap_or(MADE) {
+        let dir = tempfile::tempdir().unwrap();
+        let (rules, test) = chance::files(&mut numbers);
+        fs::write(dir.path().join("rules.yml"), &rules).unwrap();
+        fs::write(dir.path().join("test.yml"), &test).unwrap();
+        let [theirs, ours] = verdicts(&promtool, &dir.path().join("test.yml"));
+        assert!(!theirs.0, "nothing of it may hold:\n{rules}\n{test}");
+        let (got, expected) = (chance::got(&ours.1), chance::got(&theirs.1));
+        lines += expected.len();
+        if let Some((ours, theirs)) = got.iter().zip(&expected).find(|(a, b)| a != b) {
+            wrong.push(format!("promtool: {theirs}\nours: {ours}\n{rules}\n{test}"));
+        } else if got.len() != expected.len() {
+            wrong.push(format!("{} lines, promtool {}\n{rules}\n{test}", got.len(), expected.len()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n---\n"));
+    assert!(lines > 5_000, "{lines} lines were compared");
 }
 
 /// Texts that are expanded here and by promtool, each for several values.

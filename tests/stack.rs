@@ -31,6 +31,8 @@ mod mysql_server;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/nats.rs"]
 mod nats_server;
+#[path = "support/numbers.rs"]
+mod numbers;
 #[allow(dead_code, reason = "shared with the other test programs")]
 #[path = "support/pgbouncer.rs"]
 mod pgbouncer_server;

@@ -25,6 +25,7 @@ use self::asked::{BAD_QUERIES, BAD_REQUESTS, SELECTORS, queries};
 use self::data::Sources;
 use super::harness::{escaped, http};
 use super::prometheus::Prometheus;
+use crate::numbers::Numbers;
 
 #[path = "differential/asked.rs"]
 mod asked;
@@ -42,31 +43,6 @@ pub(super) const END: i64 = START + (ROUNDS - 1) * STEP;
 
 /// Seed and number of the nested queries.
 const NESTED: (u64, u64) = (7, 600);
-
-/// A small generator of numbers (SplitMix64): the same on every machine.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// Both sides, with the same data.
 pub(super) struct Pair {

@@ -1,6 +1,6 @@
 //! What both are asked, and what both must refuse.
 
-use super::Numbers;
+use crate::numbers::Numbers;
 
 pub(super) const SELECTORS: &[&str] = &[
     "http_server_requests_total",

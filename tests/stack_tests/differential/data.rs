@@ -2,7 +2,8 @@
 
 use plimsoll::signal::metrics::{Desc, Histogram, Kind, Metric, Point, Samples};
 
-use super::{Numbers, STEP};
+use super::STEP;
+use crate::numbers::Numbers;
 
 const REQUESTS: Desc = Desc::counter("http.server.requests", "{request}", "Requests.");
 const DEPTH: Desc = Desc::gauge("queue.depth", "{message}", "Messages that wait.");

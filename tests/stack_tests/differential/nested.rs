@@ -3,8 +3,8 @@
 //! Left out is what Prometheus itself answers by chance or by the processor: which of equal elements `topk` takes, dates
 //! of what is no number, logarithms and powers of numbers below 1e-308. `FUZZ=SEED COUNT=N` asks others than always.
 
-use super::Numbers;
 use super::asked::SELECTORS;
+use crate::numbers::Numbers;
 
 const RANGES: &[&str] = &["1m", "2m", "5m", "17m", "30s", "1h", "45s", "3m7s"];
 const SHIFTS: &[&str] = &[
