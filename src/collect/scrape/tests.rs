@@ -93,6 +93,7 @@ fn what_is_no_exposition_is_refused_with_its_line() {
         ("a\n", "line 1: a value is missing"),
         ("a one\n", "line 1: the value is no number"),
         ("a 1 2 3\n", "line 1: what follows"),
+        ("a -1e400\n", "line 1: the value is no number"),
         ("1a 1\n", "line 1: no name of a metric"),
         ("a{b} 1\n", "line 1: a label without a value"),
         ("a{b=\"c} 1\n", "line 1: a quote is not closed"),

@@ -226,8 +226,10 @@ fn plain(raw: &str) -> String {
 }
 
 fn number(text: &str) -> Option<f64> {
-    // Go and Rust agree on all that exporters write; Rust takes no sign before NaN, and neither does Go.
-    text.parse().ok()
+    // Go and Rust agree on all that exporters write; Rust takes no sign before NaN, and neither does Go. What is too
+    // large Rust takes for infinite.
+    let word = || text.bytes().any(|c| c.eq_ignore_ascii_case(&b'i'));
+    text.parse().ok().filter(|number: &f64| number.is_finite() || number.is_nan() || word())
 }
 
 fn word(text: &str) -> (&str, &str) {
