@@ -97,7 +97,8 @@ const RULES_FAILING: Desc = Desc::gauge("plimsoll.rule.failing", "{rule}", "Rule
 const ALERTS: Desc = Desc::gauge(
     "plimsoll.alerts",
     "{alert}",
-    "Alerts that are pending or firing, and rules that are quiet, cannot fire or are not here, by state.",
+    "Alerts that are pending or firing, and rules that are quiet, wait for their first round, cannot fire or are not here, by \
+     state.",
 );
 const MEMORY: Desc = Desc::gauge("plimsoll.memory.usage", "By", "Resident memory of the agent.");
 const CPU: Desc = Desc::counter("plimsoll.cpu.time", "s", "Processor time of the agent.");
@@ -178,6 +179,7 @@ impl Own {
             ("firing", firing),
             ("pending", rules.pending.get()),
             ("quiet", rules.quiet.get()),
+            ("waiting", rules.waiting.get()),
             ("cannot_fire", rules.cannot_fire.get()),
             ("not_here", rules.not_here.get()),
         ];

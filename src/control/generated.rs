@@ -210,6 +210,9 @@ pub struct Rules {
     /// Rounds of groups that were left out since the start.
     #[prost(uint64, tag = "11")]
     pub missed: u64,
+    /// Rules that were not evaluated yet.
+    #[prost(uint64, tag = "12")]
+    pub waiting: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Loss {

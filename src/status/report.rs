@@ -222,6 +222,8 @@ pub struct AlertsReport {
     pub pending: u64,
     /// Rules without an alert.
     pub quiet: u64,
+    /// Rules that were not evaluated yet.
+    pub waiting: u64,
     /// Rules whose source is here and fails.
     pub cannot_fire: u64,
     /// Rules whose source is not on this box.
@@ -436,6 +438,7 @@ fn alerts_report(rules: &super::Rules) -> AlertsReport {
         others: rules.others.get(),
         pending: rules.pending.get(),
         quiet: rules.quiet.get(),
+        waiting: rules.waiting.get(),
         cannot_fire: rules.cannot_fire.get(),
         not_here: rules.not_here.get(),
         fleet: rules.fleet.get(),

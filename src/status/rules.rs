@@ -17,6 +17,8 @@ pub struct Rules {
     pub pending: Cell,
     /// Rules without an alert.
     pub quiet: Cell,
+    /// Rules that were not evaluated yet.
+    pub waiting: Cell,
     /// Rules whose source is here and fails.
     pub cannot_fire: Cell,
     /// Rules whose source is not on this box.

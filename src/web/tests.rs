@@ -270,6 +270,9 @@ async fn the_page_draws_the_last_hour_and_lists_what_fires() {
     server.views.set(View { off: false, groups: group(quiet.clone()) });
     let answer = server.get("/").await;
     assert!(answer.contains("<svg ") && answer.contains("fullest disk</span> <b>41 %</b>"), "{answer}");
+    assert!(answer.contains("Nothing fires. Quiet rules: 0, not evaluated yet: 1."), "{answer}");
+    server.views.set(View { off: false, groups: group(RuleView { evaluated: now, ..quiet.clone() }) });
+    let answer = server.get("/").await;
     assert!(answer.contains("Nothing fires. Quiet rules: 1."), "{answer}");
     let labels = crate::store::Labels::new([("severity", "page")]);
     let active = ActiveView {

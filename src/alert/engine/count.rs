@@ -18,7 +18,8 @@ pub(super) fn round(board: &Board, round: &Round, missed: u64, took: Duration) {
 /// How the rules stand.
 pub(super) fn view(board: &Board, view: &View) {
     let (mut pages, mut tickets, mut others, mut pending) = (0, 0, 0, 0);
-    let (mut quiet, mut cannot_fire, mut not_here, mut fleet, mut failing) = (0, 0, 0, 0, 0);
+    let (mut quiet, mut waiting) = (0, 0);
+    let (mut cannot_fire, mut not_here, mut fleet, mut failing) = (0, 0, 0, 0);
     for rule in view.groups.iter().flat_map(|group| &group.rules) {
         failing += u64::from(!rule.error.is_empty());
         let Some(alert) = &rule.alert else { continue };
@@ -38,7 +39,9 @@ pub(super) fn view(board: &Board, view: &View) {
             Presence::CannotFire { .. } => cannot_fire += 1,
             Presence::NotHere(_) => not_here += 1,
             Presence::Fleet => fleet += 1,
-            Presence::Here => quiet += u64::from(alert.active.is_empty() && rule.error.is_empty()),
+            Presence::Here if !alert.active.is_empty() || !rule.error.is_empty() => {}
+            Presence::Here if rule.evaluated == 0 => waiting += 1,
+            Presence::Here => quiet += 1,
         }
     }
     let rules = board.rules();
@@ -50,6 +53,7 @@ pub(super) fn view(board: &Board, view: &View) {
         (&rules.others, others),
         (&rules.pending, pending),
         (&rules.quiet, quiet),
+        (&rules.waiting, waiting),
         (&rules.cannot_fire, cannot_fire),
         (&rules.not_here, not_here),
         (&rules.fleet, fleet),

@@ -38,6 +38,7 @@ pub fn alerts(alerts: &AlertsReport) -> String {
     let mut parts = vec![firing];
     let levels = [
         (alerts.pending, "pending"),
+        (alerts.waiting, "not evaluated yet"),
         (alerts.quiet, "quiet"),
         (alerts.failing, "failing"),
         (alerts.cannot_fire, "cannot fire"),
@@ -97,7 +98,9 @@ mod tests {
         report.quiet = 21;
         assert_eq!(alerts(&report), "nothing fires, 21 quiet (plimsoll alerts)");
         (report.pages, report.tickets, report.pending, report.cannot_fire, report.not_here) = (1, 2, 1, 1, 5);
-        let expected = "1 page and 2 tickets firing, 1 pending, 21 quiet, 1 cannot fire, 5 not here (plimsoll alerts)";
+        report.waiting = 3;
+        let expected = "1 page and 2 tickets firing, 1 pending, 3 not evaluated yet, 21 quiet, 1 cannot fire, 5 not here \
+                        (plimsoll alerts)";
         assert_eq!(alerts(&report), expected);
         report.off = true;
         assert!(alerts(&report).starts_with("off"));

@@ -30,8 +30,10 @@ impl Page {
         let failing: Vec<&RuleView> = rules.iter().copied().filter(|rule| fails(rule)).collect();
         if rows.is_empty() && failing.is_empty() {
             self.element("h2", "", "Alerts");
-            let quiet = rules.iter().filter(|rule| rule.alert.is_some() && rule.presence == Presence::Here).count();
-            self.element("p", "", &format!("Nothing fires. Quiet rules: {quiet}."));
+            let here = || rules.iter().filter(|rule| rule.alert.is_some() && rule.presence == Presence::Here);
+            let waiting = here().filter(|rule| rule.evaluated == 0).count();
+            let yet = if waiting > 0 { format!(", not evaluated yet: {waiting}") } else { String::new() };
+            self.element("p", "", &format!("Nothing fires. Quiet rules: {}{yet}.", here().count() - waiting));
             return;
         }
         let columns = [("alert", ""), ("severity", ""), ("state", ""), ("since", "n"), ("what", "")];
