@@ -5,7 +5,6 @@
 //! running one is touched, so that a bad new config changes nothing.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::alert::view::Views;
 use crate::base::clock;
 use crate::base::stop::Stop;
+use crate::base::units::Dur;
 use crate::config::{self, Config};
 use crate::control::{self, Command};
 use crate::notify::Ledger;
@@ -76,12 +76,23 @@ struct Base {
 
 /// How long the parts have to end before the process does.
 const STOP_TIME: Duration = Duration::from_secs(10);
+/// How often it is asked whether the clock was set back, and how many times in a row it must have been.
+const CLOCK_LOOKS: (Duration, u32) = (Duration::from_secs(10), 3);
 
-/// Runs the agent until SIGTERM or SIGINT.
+/// Why the agent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// SIGTERM or SIGINT.
+    Told,
+    /// The clock was set back: a new process takes time stamps from it again.
+    Clock,
+}
+
+/// Runs the agent until SIGTERM or SIGINT, or until the clock was set back.
 ///
 /// # Errors
 /// The config is bad, the state folder cannot be used, an address is taken: named, with the mend.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: Options) -> anyhow::Result<Ended> {
     let config = config::load(options.config.as_deref())?;
     let mut signals = Signals::new().context("cannot wait for signals")?;
     let base = Base::new(options, &config)?;
@@ -94,10 +105,15 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut running = Running::start(plan, &base, None, STOP_TIME).await?;
     let budget = tokio::spawn(budget::watch(base.board.clone(), current.memory, base.stop.clone()));
     let watchdog = service::ready(base.board.clone(), base.stop.clone());
-    loop {
+    let mut clock = std::pin::pin!(set_back(base.pipeline.clone()));
+    let why = loop {
         tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
+            _ = signals.terminate.recv() => break Ended::Told,
+            _ = signals.interrupt.recv() => break Ended::Told,
+            ahead = &mut clock => {
+                tracing::warn!("the clock was set back by {}: plimsoll starts again", Dur(ahead));
+                break Ended::Clock;
+            }
             _ = signals.hangup.recv() => {
                 if let Err(refused) = base.reload(&mut current, &mut running).await {
                     tracing::error!("{refused}");
@@ -109,8 +125,11 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
                 let _gone = answer.send(outcome).is_err();
             }
         }
+    };
+    match why {
+        Ended::Told => service::stopping(),
+        Ended::Clock => service::reloading(),
     }
-    service::stopping();
     running.stop(STOP_TIME).await;
     let pipeline = base.pipeline.clone();
     tokio::task::spawn_blocking(move || pipeline.close()).await.context("closing the spool")?;
@@ -118,7 +137,23 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     faces.end().await;
     watchdog.abort();
     budget.abort();
-    Ok(ExitCode::SUCCESS)
+    // Who ends it meanwhile means it.
+    let told = tokio::time::timeout(Duration::ZERO, signals.end()).await.is_ok();
+    Ok(if told { Ended::Told } else { why })
+}
+
+/// Waits until the clock was set back and stands there; by how much.
+async fn set_back(pipeline: Pipeline) -> Duration {
+    let (every, looks) = CLOCK_LOOKS;
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(every).await;
+        match pipeline.ahead() {
+            Some(ahead) if seen + 1 == looks => return ahead,
+            Some(_) => seen += 1,
+            None => seen = 0,
+        }
+    }
 }
 
 impl Base {
@@ -304,5 +339,13 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for one that ends the agent.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

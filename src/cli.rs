@@ -1,11 +1,12 @@
 //! The subcommands.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::agent;
+use crate::agent::{self, Ended};
 use crate::base::terminal;
 use crate::collect::{host, own, schedule};
 use crate::signal::metrics::Desc;
@@ -97,10 +98,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => {
             let options = agent::Options { config: args.config, state: args.state };
             let runtime = runtime(2)?;
-            let code = runtime.block_on(agent::run(options));
+            let ended = runtime.block_on(agent::run(options));
             // A round that hangs in the kernel must not hold up the end.
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-            code
+            match ended? {
+                Ended::Told => Ok(ExitCode::SUCCESS),
+                Ended::Clock => Err(again()),
+            }
         }
         Command::Status(args) => runtime(1)?.block_on(status::run(&args)),
         Command::Alerts(args) => runtime(1)?.block_on(alerts::run(&args)),
@@ -110,6 +114,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Setup(args) => runtime(1)?.block_on(setup::run(&args)),
         Command::Reload(args) => runtime(1)?.block_on(reload::run(&args)),
     }
+}
+
+/// Puts a new process of the same program, also where a package has replaced it, in the place of this one; comes back
+/// only with why not. systemd sees no end, and would start it again after one.
+fn again() -> anyhow::Error {
+    let mut args = std::env::args_os();
+    let mut program = std::process::Command::new("/proc/self/exe");
+    if let Some(name) = args.next() {
+        program.arg0(name);
+    }
+    anyhow::Error::new(program.args(args).exec()).context("cannot start again")
 }
 
 fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {

@@ -64,7 +64,7 @@ struct Inner {
     board: Board,
 }
 
-/// A clock that is set back by less is where it was before anybody could restart anything; rules look back as far.
+/// A clock that is set back by less is soon where it was; rules look back as far.
 const SET_BACK: Duration = Duration::from_secs(300);
 /// Resources whose newest time stamp is known.
 const MAX_RESOURCES: usize = 10_000;
@@ -210,18 +210,28 @@ impl Pipeline {
         *newest
     }
 
+    /// How far time stamps are ahead of a clock that was set back, if so far that rules see nothing.
+    pub fn ahead(&self) -> Option<Duration> {
+        self.ahead_of(unix_nanos())
+    }
+
+    fn ahead_of(&self, now: u64) -> Option<Duration> {
+        let ahead = Duration::from_secs(self.inner.newest.load(Relaxed).saturating_sub(now) / SECOND);
+        (ahead >= SET_BACK).then_some(ahead)
+    }
+
     /// Says how far time stamps are ahead of a clock that was set back to `now`.
     fn tell_clock(&self, nanos: u64, now: u64) {
-        let newest = self.inner.newest.fetch_max(nanos, Relaxed).max(nanos);
-        let ahead = Duration::from_secs(newest.saturating_sub(now) / SECOND);
-        let text = || {
+        self.inner.newest.fetch_max(nanos, Relaxed);
+        let text = |ahead| {
             format!(
                 "the clock was set back: what is collected has time stamps {} ahead of it, as they never go back, and \
-                 until then rules and queries about now see nothing; restart plimsoll, and they see again at once",
+                 rules and queries about now see nothing; when it has stood for half a minute plimsoll starts again, \
+                 and they see",
                 Dur(ahead)
             )
         };
-        self.inner.board.note("clock", (ahead >= SET_BACK).then(text));
+        self.inner.board.note("clock", self.ahead_of(now).map(text));
     }
 
     /// Ends a batch of log records and compresses it. The batch keeps its content until it is cleared.

@@ -7,6 +7,8 @@
 mod alertmanager;
 #[path = "alerts/cases.rs"]
 mod cases;
+#[path = "alerts/clock.rs"]
+mod clock;
 #[path = "alerts/exported.rs"]
 mod exported;
 #[allow(dead_code, reason = "shared with the other test programs")]

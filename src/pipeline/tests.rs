@@ -173,6 +173,28 @@ fn a_restart_mends_what_a_clock_that_was_ahead_has_done() {
 }
 
 #[test]
+fn a_frame_that_was_written_before_its_own_time_says_that_the_clock_was_ahead() {
+    // A box that was never right before: minutes, and whole blocks. Frames are written now.
+    for wrong in [3, 300] {
+        let dir = tempfile::tempdir().unwrap();
+        let first = pipeline(dir.path());
+        let now = unix_nanos() / 1_000_000;
+        (0..wrong).for_each(|n| round_at(&first, now + 8 * HOUR + n * MINUTE));
+        drop(first);
+        let right = pipeline_at(dir.path(), now);
+        assert!(all(&right).is_empty(), "{wrong}: {:?}", all(&right));
+        (0..3).for_each(|n| round_at(&right, now + n));
+        let expected = all(&right);
+        assert_eq!(expected.values().map(Vec::len).collect::<Vec<_>>(), [3]);
+        drop(right);
+        // Also when the wrong times have come.
+        for later in [1, 20 * HOUR] {
+            assert_eq!(all(&pipeline_at(dir.path(), now + later)), expected, "{later} ms later");
+        }
+    }
+}
+
+#[test]
 fn a_clock_that_is_behind_takes_nothing_from_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let first = pipeline(dir.path());
@@ -198,9 +220,11 @@ fn time_stamps_that_are_ahead_of_a_clock_that_was_set_back_are_told_with_what_me
     let notes = pipeline.inner.board.notes();
     let [(topic, note)] = notes.as_slice() else { panic!("{notes:?}") };
     assert_eq!(topic, "clock");
-    assert!(note.contains("time stamps 7h 59m") && note.contains("restart plimsoll"), "{note}");
+    assert!(note.contains("time stamps 7h 59m") && note.contains("starts again"), "{note}");
+    assert!(pipeline.ahead_of(now * 1_000_000).is_some());
     // The clock comes there.
     let newest = pipeline.inner.newest.load(Relaxed);
+    assert_eq!(pipeline.ahead_of(newest), None);
     pipeline.tell_clock(newest, newest);
     assert_eq!(pipeline.inner.board.notes(), []);
 }

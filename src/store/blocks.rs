@@ -217,10 +217,10 @@ impl Blocks {
     }
 
     /// Lists a block that was written, in place of those that it took in.
-    pub(super) fn add(&self, block: Arc<Block>, taken: &[Arc<Block>]) {
+    pub(super) fn add(&self, block: Option<Arc<Block>>, taken: &[Arc<Block>]) {
         let mut all = self.lock();
         all.retain(|old| !taken.iter().any(|taken| taken.path == old.path));
-        all.push(block);
+        all.extend(block);
         all.sort_by_key(|block| block.from);
     }
 

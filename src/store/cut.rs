@@ -140,7 +140,7 @@ impl Inner {
                 let mut state = self.lock();
                 // Before and after: a query between the two would find the samples in the block and in the head.
                 self.cuts.fetch_add(1, Relaxed);
-                blocks.add(block, &taken);
+                blocks.add(Some(block), &taken);
                 self.forget_locked(&mut state, end);
                 drop(state);
                 blocks.remove(&taken);

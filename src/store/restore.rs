@@ -5,7 +5,8 @@
 //!
 //! What a clock that was ahead has stamped is left out: time stamps never go back, so with it in the head nothing would
 //! be taken, and rules would see nothing, before the clock has come there. But a clock may also be behind, on a box that
-//! keeps no time while it is off: so only what lies behind a leap in time is taken for wrong.
+//! keeps no time while it is off: so only what lies behind a leap in time is taken for wrong, and what lies before a
+//! frame that says that the clock was set back: one that was written long before its own time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::spool::Spool;
 const BEFORE: i64 = 10 * 60_000;
 /// So far from the clock a time stamp may be, milliseconds.
 const AHEAD: i64 = 60_000;
+/// Frames that say that the clock was set back; the first ones say it of all before them.
+const MOST_FRAMES: usize = 10_000;
 /// A leap, milliseconds. The smallest that a wrong time zone makes is half an hour.
 const LEAP: i64 = 5 * 60_000;
 
@@ -34,8 +37,9 @@ impl Store {
     /// The same at `now`, Unix milliseconds.
     pub fn restore_at(&self, spool: &Spool, now: i64) -> u64 {
         let mut times = Times { limit: now.saturating_add(AHEAD), newest: None, leaps: None };
+        let set_back = SetBack::of(spool);
         if self.lock().floor > times.limit
-            && let Err(error) = self.reach_back(spool, now)
+            && let Err(error) = self.reach_back(spool, now, set_back.seen())
         {
             self.inner.board.lost("store", "not_restored", 1, format!("what ends after the clock: {error}"));
         }
@@ -44,7 +48,8 @@ impl Store {
         self.lock().restoring = true;
         let (mut rounds, mut spoiled, mut ahead) = (0, 0, 0);
         let read = spool.retained(since, &mut |stored| {
-            if times.leap(round::millis(stored.header.times.1), || self.newest_on_disk(now)) {
+            let t = round::millis(stored.header.times.1);
+            if set_back.wrong(stored.number, t) || times.leap(t, || self.newest_on_disk(now)) {
                 ahead += 1;
                 return;
             }
@@ -85,10 +90,10 @@ impl Store {
 
     /// Lets the store take samples from the newest one before `now` on, where a clock that was ahead has made blocks:
     /// the one that it ended too late ends with its newest sample, those behind it are set aside.
-    fn reach_back(&self, spool: &Spool, now: i64) -> Result<(), StoreError> {
+    fn reach_back(&self, spool: &Spool, now: i64, seen: bool) -> Result<(), StoreError> {
         let Some(blocks) = &self.inner.blocks else { return Ok(()) };
-        let mut times = Times { limit: now.saturating_add(AHEAD), newest: None, leaps: None };
-        let (mut all, mut leaps) = (blocks.all(), false);
+        let mut times = Times { limit: now.saturating_add(AHEAD), newest: None, leaps: seen.then_some(true) };
+        let (mut all, mut leaps) = (blocks.all(), seen);
         let wrong = all.split_off(all.partition_point(|block| block.from <= times.limit));
         let since = nanos(now.max(self.lock().floor.saturating_sub(BLOCK)).saturating_sub(BEFORE));
         // A spool that cannot be read is told right after.
@@ -96,24 +101,30 @@ impl Store {
             leaps |= times.leap(round::millis(stored.header.times.1), || self.newest_on_disk(now));
         });
         leaps |= wrong.first().is_some_and(|block| times.leap(block.from, || self.newest_on_disk(now)));
-        let Some(last) = all.pop().filter(|_| leaps) else { return Ok(()) };
-        let newest = self.newest_of(&last)?;
-        if newest > times.limit {
+        let last = all.pop();
+        if !leaps || last.is_none() && !seen {
             return Ok(());
         }
-        let taken = vec![Arc::clone(&last)];
-        let kept = if last.to <= times.limit {
-            last
-        } else {
+        let taken: Vec<Arc<Block>> = last.into_iter().collect();
+        let mut kept = None;
+        if let Some(last) = taken.first() {
+            let newest = self.newest_of(last)?;
+            if newest > times.limit {
+                return Ok(());
+            }
             let fail = |error: std::io::Error| StoreError::Disk(format!("cannot write a block: {error}"));
-            blocks.write((last.from, newest.saturating_add(1)), &taken, std::iter::empty()).map_err(fail)?
-        };
+            kept = Some(if last.to <= times.limit {
+                Arc::clone(last)
+            } else {
+                blocks.write((last.from, newest.saturating_add(1)), &taken, std::iter::empty()).map_err(fail)?
+            });
+        }
         {
             let mut state = self.lock();
-            state.floor = kept.to;
-            blocks.add(Arc::clone(&kept), &[taken.as_slice(), &wrong].concat());
+            state.floor = kept.as_ref().map_or(i64::MIN, |kept| kept.to);
+            blocks.add(kept.clone(), &[taken.as_slice(), &wrong].concat());
         }
-        if taken.iter().all(|old| old.path != kept.path) {
+        if kept.is_some_and(|kept| taken.iter().all(|old| old.path != kept.path)) {
             blocks.remove(&taken);
         }
         // Whether the clock was ahead or is behind is known to people only, so nothing of it is destroyed.
@@ -147,6 +158,43 @@ impl Store {
                 format!("the clock was ahead when these {what} were made; the store goes on at the clock's time");
             self.inner.board.lost("store", "ahead_of_clock", count, hint);
         }
+    }
+}
+
+/// Frames that were written long before their own time: the clock was set back in the life of the process that wrote
+/// them, and whatever that life and those before it have stamped with a later time is wrong.
+struct SetBack {
+    /// Number of each, and the earliest moment at which it or one after it was written, Unix milliseconds.
+    frames: Vec<(u64, i64)>,
+}
+
+impl SetBack {
+    fn of(spool: &Spool) -> Self {
+        let mut frames = Vec::new();
+        // A spool that cannot be read is told right after.
+        let _told = spool.retained(0, &mut |stored| {
+            let written = round::millis(stored.written);
+            if round::millis(stored.header.times.1).saturating_sub(written) >= LEAP && frames.len() < MOST_FRAMES {
+                frames.push((stored.number, written));
+            }
+        });
+        let mut earliest = i64::MAX;
+        for (_, written) in frames.iter_mut().rev() {
+            earliest = earliest.min(*written);
+            *written = earliest;
+        }
+        Self { frames }
+    }
+
+    /// Whether the clock was ever set back.
+    fn seen(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// Whether the frame with this number was stamped with a time that had not come when the clock was set back.
+    fn wrong(&self, number: u64, t: i64) -> bool {
+        let behind = self.frames.get(self.frames.partition_point(|(frame, _)| *frame < number));
+        behind.is_some_and(|(_, written)| t > written.saturating_add(AHEAD))
     }
 }
 
