@@ -21,7 +21,7 @@ pub(super) const SELECTORS: &[&str] = &[
     "absent_metric",
 ];
 
-const OF_RANGES: &[&str] = &[
+pub(super) const OF_RANGES: &[&str] = &[
     "rate",
     "irate",
     "increase",
@@ -36,6 +36,7 @@ const OF_RANGES: &[&str] = &[
     "sum_over_time",
     "count_over_time",
     "last_over_time",
+    "first_over_time",
     "present_over_time",
     "stddev_over_time",
     "stdvar_over_time",
@@ -84,7 +85,7 @@ const OF_VECTORS: &[&str] = &[
     "+",
 ];
 
-const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
+pub(super) const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
 
 const GROUPINGS: &[&str] =
     &["", "by (job)", "by (instance, http_request_method)", "without (instance)", "by (queue, cpu, state)", "by (le)"];

@@ -3,7 +3,7 @@
 //! Left out is what Prometheus itself answers by chance or by the processor: which of equal elements `topk` takes, dates
 //! of what is no number, logarithms and powers of numbers below 1e-308. `FUZZ=SEED COUNT=N` asks others than always.
 
-use super::asked::SELECTORS;
+use super::asked::{AGGREGATIONS, OF_RANGES, SELECTORS};
 use crate::numbers::Numbers;
 
 const RANGES: &[&str] = &["1m", "2m", "5m", "17m", "30s", "1h", "45s", "3m7s"];
@@ -44,27 +44,6 @@ const MATCHINGS: &[&str] = &[
     "ignoring (queue, cpu) group_left (job) ",
     "on (job, instance) group_left (service_version) ",
 ];
-const OF_RANGES: &[&str] = &[
-    "rate",
-    "irate",
-    "increase",
-    "delta",
-    "idelta",
-    "deriv",
-    "changes",
-    "resets",
-    "avg_over_time",
-    "min_over_time",
-    "max_over_time",
-    "sum_over_time",
-    "count_over_time",
-    "last_over_time",
-    "first_over_time",
-    "present_over_time",
-    "absent_over_time",
-    "stddev_over_time",
-    "stdvar_over_time",
-];
 const OF_VECTORS: &[&str] = &[
     "abs",
     "ceil",
@@ -82,7 +61,6 @@ const OF_VECTORS: &[&str] = &[
     "deg",
     "cos",
 ];
-const AGGREGATIONS: &[&str] = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
 const NUMBERS: &[&str] = &["0", "1", "2.5", "-3", "1e3", "NaN", "Inf", "-Inf", "0x1f", "5m", ".5", "100"];
 const OPERATORS: &[&str] = &["+", "-", "*", "/", "%", "==", "!=", ">", "<", ">=", "<="];
 
