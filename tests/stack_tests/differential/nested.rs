@@ -123,6 +123,7 @@ fn over_time(numbers: &mut Numbers, less: u64) -> String {
     match numbers.below(8) {
         0 => format!("quantile_over_time({}, {})", scalar(numbers, 0), range(numbers, less)),
         1 => format!("predict_linear({}, {})", range(numbers, less), scalar(numbers, 0)),
+        2 => format!("first_over_time({})", range(numbers, less)),
         _ => format!("{}({})", numbers.pick(OF_RANGES), range(numbers, less)),
     }
 }
