@@ -1,7 +1,8 @@
 //! Prometheus' text format 0.0.4 and OpenMetrics 1.0, line by line over a borrowed body.
 //!
-//! Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics specification. As strict as
-//! Prometheus: one line that is not understood spoils the whole answer, and OpenMetrics ends with `# EOF`.
+//! Sources: prometheus.io/docs/instrumenting/exposition_formats and the OpenMetrics specification. As with Prometheus one
+//! line that is not understood spoils the whole answer, and OpenMetrics ends with `# EOF`. What cannot be misunderstood
+//! is read though Prometheus refuses it: `\r\n`, OpenMetrics' types in the older format, space where none belongs.
 //! Names in quotes (`{"a.b", c="d"}`) are those of Prometheus 3. Nothing is allocated for a line without escapes.
 
 use std::borrow::Cow;
