@@ -110,10 +110,17 @@ pub async fn run(options: Options) -> anyhow::Result<Ended> {
         tokio::select! {
             _ = signals.terminate.recv() => break Ended::Told,
             _ = signals.interrupt.recv() => break Ended::Told,
-            ahead = &mut clock => {
-                tracing::warn!("the clock was set back by {}: plimsoll starts again", Dur(ahead));
-                break Ended::Clock;
-            }
+            ahead = &mut clock => match base.could_start() {
+                Ok(()) => {
+                    tracing::warn!("the clock was set back by {}: plimsoll starts again", Dur(ahead));
+                    break Ended::Clock;
+                }
+                Err(why) => {
+                    let text = format!("plimsoll does not start again, though the clock was set back: {why}");
+                    base.board.note("config", Some(text));
+                    clock.set(set_back(base.pipeline.clone()));
+                }
+            },
             _ = signals.hangup.recv() => {
                 if let Err(refused) = base.reload(&mut current, &mut running).await {
                     tracing::error!("{refused}");
@@ -192,6 +199,13 @@ impl Base {
             reporter,
             stop: Stop::new(),
         })
+    }
+
+    /// Whether another process would start with the config as it lies on disk now.
+    fn could_start(&self) -> anyhow::Result<()> {
+        let config = config::load(self.options.config.as_deref())?;
+        let plan = Plan::new(&config, self)?;
+        plan.alerts.as_ref().map_or(Ok(()), alerts::Prepared::refuse)
     }
 
     /// Checks the config as it lies on disk now and runs it. On any error the old one goes on.

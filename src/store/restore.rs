@@ -37,17 +37,15 @@ impl Store {
     /// The same at `now`, Unix milliseconds.
     pub fn restore_at(&self, spool: &Spool, now: i64) -> u64 {
         let mut times = Times { limit: now.saturating_add(AHEAD), newest: None, leaps: None };
-        let set_back = SetBack::of(spool);
+        let set_back = SetBack::of(spool, self.since());
         if self.lock().floor > times.limit
             && let Err(error) = self.reach_back(spool, now, set_back.seen())
         {
             self.inner.board.lost("store", "not_restored", 1, format!("what ends after the clock: {error}"));
         }
-        // The rounds right before the newest block's end say what may have ended right after it.
-        let since = nanos(self.lock().floor.saturating_sub(BEFORE));
         self.lock().restoring = true;
         let (mut rounds, mut spoiled, mut ahead) = (0, 0, 0);
-        let read = spool.retained(since, &mut |stored| {
+        let read = spool.retained(self.since(), &mut |stored| {
             let t = round::millis(stored.header.times.1);
             if set_back.wrong(stored.number, t) || times.leap(t, || self.newest_on_disk(now)) {
                 ahead += 1;
@@ -73,6 +71,12 @@ impl Store {
         }
         self.tell_ahead("rounds", ahead);
         rounds
+    }
+
+    /// From which time on the spool is read, in nanoseconds: the rounds right before the newest block's end say what may
+    /// have ended right after it.
+    fn since(&self) -> u64 {
+        nanos(self.lock().floor.saturating_sub(BEFORE))
     }
 
     fn again(&self, decoded: &decode::Decoded) {
@@ -169,10 +173,11 @@ struct SetBack {
 }
 
 impl SetBack {
-    fn of(spool: &Spool) -> Self {
+    /// Among the frames since `since`, which are those that the store would take, and no others of a long backlog.
+    fn of(spool: &Spool, since: u64) -> Self {
         let mut frames = Vec::new();
         // A spool that cannot be read is told right after.
-        let _told = spool.retained(0, &mut |stored| {
+        let _told = spool.retained(since, &mut |stored| {
             let written = round::millis(stored.written);
             if round::millis(stored.header.times.1).saturating_sub(written) >= LEAP && frames.len() < MOST_FRAMES {
                 frames.push((stored.number, written));
