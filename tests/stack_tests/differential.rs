@@ -42,7 +42,7 @@ const STEP: i64 = 15;
 pub(super) const END: i64 = START + (ROUNDS - 1) * STEP;
 
 /// Seed and number of the nested queries.
-const NESTED: (u64, u64) = (7, 600);
+const NESTED: (u64, u64) = (7, 300);
 
 /// Both sides, with the same data.
 pub(super) struct Pair {
@@ -345,7 +345,7 @@ fn queries_have_the_answers_of_a_real_prometheus() {
     );
     let shown: String = wrong.lines().take(60).map(|line| format!("{line}\n")).collect();
     assert!(wrong.is_empty(), "{} differ:\n{shown}", wrong.matches("\n    ").count() / 2);
-    assert!(compared > 2_500 && samples > 100_000, "{compared} answers, {samples} samples");
+    assert!(compared > 1_900 && samples > 100_000, "{compared} answers, {samples} samples");
 }
 
 /// What is remarked, in any order.
